@@ -1,0 +1,48 @@
+"""minidl: a deep-learning framework you can read in a weekend.
+
+PyTorch's names on NumPy, Numba and CuPy. Where to start reading: `scalar.py` (the idea on one
+number), `tape.py`, `backward.py`, `ops/elementwise.py`, `tensor.py`.
+"""
+
+import warnings as _warnings
+
+# log(0), 0 / 0 and overflow give inf and nan as in PyTorch, without NumPy's warnings.
+_warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"minidl\.")
+
+from . import autograd, kernels, ops, random  # noqa: E402
+from . import tensor as _methods  # noqa: E402  (before ops: `minidl.tensor` is the function)
+from .autograd import (  # noqa: E402
+    enable_grad,
+    inference_mode,
+    is_grad_enabled,
+    no_grad,
+    set_grad_enabled,
+)
+from .device import device  # noqa: E402
+from .dtypes import (  # noqa: E402
+    bfloat16,
+    dtype,
+    float16,
+    float32,
+    float64,
+    get_default_dtype,
+    int8,
+    int16,
+    int32,
+    int64,
+    set_default_dtype,
+    uint8,
+)
+from .dtypes import bool_ as bool  # noqa: E402
+from .errors import DeviceError, DTypeError, GraphError, ShapeError  # noqa: E402
+from .ops import *  # noqa: E402, F403
+from .random import (  # noqa: E402
+    Generator,
+    default_generator,
+    get_rng_state,
+    initial_seed,
+    manual_seed,
+    seed,
+    set_rng_state,
+)
+from .tape import Tensor  # noqa: E402

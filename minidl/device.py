@@ -1,0 +1,143 @@
+"""Where arrays live: the one seam between minidl and its array libraries.
+
+A backend is an array class, the module that computes on it, and two copies (to and from NumPy).
+"cpu" is NumPy. "cuda" is CuPy, imported when it is first asked for; this is the only file that
+imports it. Tests register a stand-in with `register`; nothing else has to know.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from .errors import DeviceError
+
+Array = Any  # numpy.ndarray or cupy.ndarray
+Arrays = Any  # several of them
+
+
+@dataclass(frozen=True)
+class Backend:
+    """An array library.
+
+    type: the device's name ("cpu", "cuda").       array_class: the class of its arrays.
+    module: what computes on them (NumPy's names).  special: name of its scipy.special.
+    from_numpy, to_numpy: copies between it and NumPy; on the CPU both return their argument.
+    kernels: whether the kernel registry may offer compiled kernels for its arrays.
+    """
+
+    type: str
+    array_class: type
+    module: ModuleType
+    special: str
+    from_numpy: Callable[[np.ndarray], Array]
+    to_numpy: Callable[[Array], np.ndarray]
+    kernels: bool = True
+    count: Callable[[], int] = lambda: 1
+
+
+class device:  # lower case as in PyTorch
+    """`device("cpu")`, `device("cuda")`, `device("cuda:1")`, `device("cuda", 1)`."""
+
+    __slots__ = ("index", "type")
+
+    def __init__(self, type: str | device, index: int | None = None):
+        if isinstance(type, device):
+            type, index = type.type, type.index
+        name, _, number = type.partition(":")
+        if name not in ("cpu", "cuda") or (number and not number.isdigit()):
+            raise DeviceError(f"device {type!r}: expected 'cpu', 'cuda' or 'cuda:N'.")
+        self.type = name
+        self.index = int(number) if number else index
+
+    def __repr__(self) -> str:
+        index = "" if self.index is None else f", index={self.index}"
+        return f"device(type='{self.type}'{index})"
+
+    def __str__(self) -> str:
+        return self.type if self.index is None else f"{self.type}:{self.index}"
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, str):
+            other = device(other)
+        return isinstance(other, device) and (self.type, self.index) == (other.type, other.index)
+
+    def __hash__(self) -> int:
+        return hash((self.type, self.index))
+
+
+def _same(array: np.ndarray) -> np.ndarray:
+    return array
+
+
+CPU = Backend("cpu", np.ndarray, np, "scipy.special", _same, _same)
+_by_type: dict[str, Backend] = {"cpu": CPU}
+_by_class: dict[type, Backend] = {np.ndarray: CPU}
+
+
+def register(backend: Backend) -> None:
+    """Makes `backend` the one for its device type. A stand-in for tests enters here."""
+    _by_type[backend.type] = backend
+    _by_class[backend.array_class] = backend
+
+
+def backend(where: str | device) -> Backend:
+    """The backend of a device. Raises DeviceError, saying what is missing, if it is not there."""
+    name = device(where).type
+    if name not in _by_type:
+        register(_load_cupy())
+    return _by_type[name]
+
+
+def _load_cupy() -> Backend:
+    install = "pip install 'minidl[cuda12]' (CUDA 12) or 'minidl[cuda13]' (CUDA 13)"
+    try:
+        cupy = importlib.import_module("cupy")
+    except ImportError as error:
+        raise DeviceError(f"device 'cuda' needs CuPy, which is not installed: {install}.") from error
+    if not cupy.cuda.is_available():
+        raise DeviceError("device 'cuda': CuPy is installed, but finds no NVIDIA driver or no GPU.")
+    count = cupy.cuda.runtime.getDeviceCount
+    return Backend(
+        "cuda", cupy.ndarray, cupy, "cupyx.scipy.special", cupy.asarray, cupy.asnumpy, True, count
+    )
+
+
+def of(array: Array) -> Backend:
+    """The backend that an array belongs to."""
+    found = _by_class.get(array.__class__)
+    if found is not None:
+        return found
+    for array_class, known in _by_class.items():
+        if isinstance(array, array_class):
+            return known
+    if isinstance(array, np.generic):
+        return CPU
+    raise DeviceError(f"{type(array).__name__} is not an array of a known device.")
+
+
+def xp(array: Array) -> Any:
+    """The array module of `array`: NumPy or CuPy. Ops call `xp(x).exp(x)`."""
+    return np if array.__class__ is np.ndarray else of(array).module
+
+
+def special(array: Array) -> Any:
+    """scipy.special or its CuPy twin, imported at first use: it is slow to import."""
+    return importlib.import_module(of(array).special)
+
+
+def as_array(value: Array, like: Array) -> Array:
+    """`value` as an array: NumPy's reductions return scalars, minidl keeps 0-d arrays."""
+    return value if value.__class__ is like.__class__ else of(like).module.asarray(value)
+
+
+def device_of(array: Array) -> device:
+    found = of(array)
+    if found.type == "cpu":
+        return device("cpu")
+    return device(found.type, int(getattr(getattr(array, "device", None), "id", 0)))

@@ -1,0 +1,129 @@
+"""Which calls run a compiled kernel, and which their definition.
+
+Kernels exist for speed only: every op has a forward or a definition that says what it means, and
+`MINIDL_KERNELS=off` (or `with kernels.disabled():`) runs everything from those. The choice depends
+on the op's name, device, type, shape and layout, never on timing.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from .. import device, dtypes
+
+# The op, and the file in kernels/cpu that holds its kernel: known without importing Numba.
+CPU = {
+    "softmax": "softmax",
+    "log_softmax": "softmax",
+    "local_response_norm": "local_response_norm",
+    "max_pool2d": "pool",
+}
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """Fast code for one op, on arrays.
+
+    forward(*inputs, **keywords) -> array; with `has_aux`, (array, what backward will read).
+    backward(g, ...) -> one array or None per input; like a rule, it names what it reads.
+    eligible(*inputs, **keywords): whether it can take this call; its arrays are float32 on the CPU.
+    """
+
+    forward: Callable | None
+    backward: Callable | None = None
+    eligible: Callable[..., bool] = lambda *inputs, **keywords: True
+    has_aux: bool = False
+
+
+class _State(threading.local):
+    enabled = os.environ.get("MINIDL_KERNELS", "on") != "off"
+    reference = False
+
+
+_state = _State()
+_REFERENCE = Kernel(None)
+_cache: dict[str, Kernel | None] = {}
+
+
+@contextmanager
+def disabled() -> Iterator[None]:
+    """Runs everything from forwards and definitions, in this thread."""
+    before = _state.enabled, _state.reference
+    _state.enabled, _state.reference = False, False
+    try:
+        yield
+    finally:
+        _state.enabled, _state.reference = before
+
+
+@contextmanager
+def forced(reference: bool = True) -> Iterator[None]:
+    """Records every definition as one node, in any type, the definition standing in for a kernel.
+
+    So gradient checks in float64 reach the rules and the replay that kernels rely on.
+    """
+    before = _state.reference
+    _state.reference = reference
+    try:
+        yield
+    finally:
+        _state.reference = before
+
+
+def enabled() -> bool:
+    return _state.enabled
+
+
+def choose(op: Any, inputs: tuple, kwargs: dict) -> Kernel | None:
+    """The kernel for this call of `op`, or None: then its forward or definition runs."""
+    if _state.reference:
+        return _REFERENCE if op.definition else None
+    if not op.kernels or not _state.enabled:
+        return None
+    arrays = [None if x is None else x._array for x in inputs]
+    for array in arrays:
+        if array is not None and (
+            array.dtype is not dtypes.F32 or not (device.of(array) is device.CPU)
+        ):
+            return None
+    kernel = load(op.name)
+    return kernel if kernel is not None and kernel.eligible(*arrays, **kwargs) else None
+
+
+def load(name: str) -> Kernel | None:
+    """The CPU kernel of an op, imported (and with it Numba) at its first use."""
+    if name not in _cache:
+        try:
+            module = importlib.import_module(f".cpu.{CPU[name]}", __name__)
+            _cache[name] = module.KERNELS[name]
+        except ImportError:
+            logging.getLogger("minidl").info("numba is not installed: running from definitions")
+            _cache.update(dict.fromkeys(CPU))
+    return _cache[name]
+
+
+# Fast code that is not an op: the generator, the optimizers' steps.
+FUNCTIONS = {"philox": "philox"}
+
+
+def function(name: str) -> Callable | None:
+    """The CPU kernel of a plain function, or None when kernels are off or cannot be compiled."""
+    if not _state.enabled:
+        return None
+    if name not in _functions:
+        try:
+            module = importlib.import_module(f".cpu.{FUNCTIONS[name]}", __name__)
+            _functions[name] = getattr(module, name)
+        except ImportError:
+            _functions[name] = None
+    return _functions[name]
+
+
+_functions: dict[str, Callable | None] = {}

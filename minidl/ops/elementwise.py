@@ -1,0 +1,579 @@
+"""Ops that treat each element alone: the formula and its derivative, side by side.
+
+`g` is the gradient of the output (the cotangent), `out` the output. Results broadcast as in NumPy;
+the tape sums a rule's result back to its input's shape.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ..device import Array, backend, of, special, xp
+from ..dtypes import of_scalar, promote
+from ..errors import DTypeError
+from ..tape import Tensor, cast, definition, op, promoted, wrap
+
+# ------------------------------------------------------------------------------------ arithmetic
+
+
+@op
+def _add(input: Array, other: Array) -> Array:
+    """y = input + other"""
+    return input + other
+
+
+_add.vjp(input=lambda g: g, other=lambda g: g)
+
+
+@op
+def _sub(input: Array, other: Array) -> Array:
+    """y = input - other"""
+    return input - other
+
+
+_sub.vjp(input=lambda g: g, other=lambda g: -g)
+
+
+@op
+def mul(input: Array, other: Array) -> Array:
+    """y = input * other"""
+    return input * other
+
+
+mul.vjp(input=lambda g, other: g * other, other=lambda g, input: g * input)
+
+
+@op(result="float")
+def _div(input: Array, other: Array) -> Array:
+    """y = input / other; integers become the default float type first"""
+    return input / other
+
+
+_div.vjp(
+    input=lambda g, other: g / other,
+    other=lambda g, out, other: -g * out / other,
+)
+
+
+@op
+def neg(input: Array) -> Array:
+    """y = -input"""
+    if input.dtype.kind == "b":
+        raise DTypeError("neg: a bool tensor has no negative; use logical_not (~).")
+    return -input
+
+
+neg.vjp(input=lambda g: -g)
+
+
+@op
+def _pow(input: Array, exponent: Array) -> Array:
+    """y = input ** exponent"""
+    if _negative_integer(input, exponent):
+        raise DTypeError("pow: integers to negative integer powers; convert the base to float.")
+    return input**exponent
+
+
+def _negative_integer(base: Array, exponent: Array) -> bool:
+    if getattr(base, "dtype", None) is None or base.dtype.kind not in "iu":
+        return False
+    if isinstance(exponent, int):
+        return exponent < 0
+    return exponent.dtype.kind == "i" and bool((exponent < 0).any())
+
+
+def _pow_base(g: Tensor, input: Tensor, exponent: Tensor | float) -> Tensor:
+    """exponent * input ** (exponent - 1), and 0 (not nan) where the exponent is 0."""
+    if not isinstance(exponent, Tensor):
+        return g * 0.0 if exponent == 0 else g * (exponent * input ** (exponent - 1))
+    safe = where(exponent == 0, 1.0, exponent)
+    return g * (exponent * input ** (safe - 1))
+
+
+def _pow_exponent(g: Tensor, input: Tensor | float, out: Tensor) -> Tensor:
+    """out * log(input), and 0 (not nan) where the base is 0."""
+    if not isinstance(input, Tensor):
+        return g * out * math.log(input) if input else g * 0.0
+    return g * out * log(where(input == 0, 1.0, input))
+
+
+_pow.vjp(input=_pow_base, exponent=_pow_exponent)
+
+
+@op
+def square(input: Array) -> Array:
+    """y = input^2"""
+    return input * input
+
+
+square.vjp(input=lambda g, input: g * (2 * input))
+
+
+@op(result="float")
+def reciprocal(input: Array) -> Array:
+    """y = 1 / input"""
+    return 1 / input
+
+
+reciprocal.vjp(input=lambda g, out: -g * out * out)
+
+
+def add(input: Tensor, other: Tensor | float, *, alpha: float = 1) -> Tensor:
+    """y = input + alpha * other"""
+    return _add(input, other if alpha == 1 else other * alpha)
+
+
+def sub(input: Tensor, other: Tensor | float, *, alpha: float = 1) -> Tensor:
+    """y = input - alpha * other"""
+    return _sub(input, other if alpha == 1 else other * alpha)
+
+
+def div(
+    input: Tensor, other: Tensor | float, *, rounding_mode: str | None = None
+) -> Tensor:
+    """y = input / other; rounding_mode "floor" or "trunc" rounds the quotient."""
+    if rounding_mode is None:
+        return _div(input, other)
+    if rounding_mode not in ("floor", "trunc"):
+        raise ValueError(f"div: rounding_mode is None, 'floor' or 'trunc', not {rounding_mode!r}.")
+    return floor_divide(input, other) if rounding_mode == "floor" else trunc_divide(input, other)
+
+
+def pow(input: Tensor | float, exponent: Tensor | float) -> Tensor:
+    """y = input ** exponent"""
+    return _pow(input, exponent)
+
+
+@op
+def floor_divide(input: Array, other: Array) -> Array:
+    """y = floor(input / other); its derivative is 0"""
+    return input // other
+
+
+floor_divide.vjp(input=lambda g: g * 0.0, other=lambda g: g * 0.0)
+
+
+@op
+def trunc_divide(input: Array, other: Array) -> Array:
+    """y = trunc(input / other); its derivative is 0"""
+    return xp(input).trunc(input / other).astype(input.dtype)
+
+
+trunc_divide.vjp(input=lambda g: g * 0.0, other=lambda g: g * 0.0)
+
+
+@op
+def remainder(input: Array, other: Array) -> Array:
+    """y = input - floor(input / other) * other: has the sign of `other`, as in Python"""
+    return input % other
+
+
+remainder.vjp(
+    input=lambda g: g,
+    other=lambda g, input, other: -g * floor_divide(input, other),
+)
+
+
+# ------------------------------------------------------------------- exponentials, roots, circles
+
+
+@op(result="float")
+def exp(input: Array) -> Array:
+    """y = e^input"""
+    return xp(input).exp(input)
+
+
+exp.vjp(input=lambda g, out: g * out)
+
+
+@op(result="float")
+def log(input: Array) -> Array:
+    """y = ln(input)"""
+    return xp(input).log(input)
+
+
+log.vjp(input=lambda g, input: g / input)
+
+
+@op(result="float")
+def log1p(input: Array) -> Array:
+    """y = ln(1 + input), exact for small input"""
+    return xp(input).log1p(input)
+
+
+log1p.vjp(input=lambda g, input: g / (input + 1))
+
+
+@op(result="float")
+def expm1(input: Array) -> Array:
+    """y = e^input - 1, exact for small input"""
+    return xp(input).expm1(input)
+
+
+expm1.vjp(input=lambda g, out: g * (out + 1))
+
+
+@op(result="float")
+def sqrt(input: Array) -> Array:
+    """y = sqrt(input)"""
+    return xp(input).sqrt(input)
+
+
+sqrt.vjp(input=lambda g, out: g / (2 * out))
+
+
+@op(result="float")
+def rsqrt(input: Array) -> Array:
+    """y = 1 / sqrt(input)"""
+    return 1 / xp(input).sqrt(input)
+
+
+rsqrt.vjp(input=lambda g, out: -0.5 * g * out * out * out)
+
+
+@op(result="float")
+def sin(input: Array) -> Array:
+    """y = sin(input), in radians"""
+    return xp(input).sin(input)
+
+
+sin.vjp(input=lambda g, input: g * cos(input))
+
+
+@op(result="float")
+def cos(input: Array) -> Array:
+    """y = cos(input), in radians"""
+    return xp(input).cos(input)
+
+
+cos.vjp(input=lambda g, input: -g * sin(input))
+
+
+@op(result="float")
+def tanh(input: Array) -> Array:
+    """y = tanh(input)"""
+    return xp(input).tanh(input)
+
+
+tanh.vjp(input=lambda g, out: g * (1.0 - out * out))
+
+
+@op(result="float")
+def sigmoid(input: Array) -> Array:
+    """y = 1 / (1 + e^-input)"""
+    return 1 / (1 + xp(input).exp(-input))
+
+
+sigmoid.vjp(input=lambda g, out: g * out * (1.0 - out))
+
+
+@op(result="float")
+def logsigmoid(input: Array) -> Array:
+    """y = ln(1 / (1 + e^-input)), finite where the sigmoid itself rounds to 0"""
+    return -xp(input).logaddexp(input.dtype.type(0), -input)
+
+
+logsigmoid.vjp(input=lambda g, input: g * sigmoid(-input))
+
+
+@op(result="float")
+def erf(input: Array) -> Array:
+    """y = 2 / sqrt(pi) * integral of e^(-t^2) from 0 to input"""
+    return special(input).erf(input)
+
+
+erf.vjp(input=lambda g, input: g * (2 / math.sqrt(math.pi)) * exp(-input * input))
+
+
+# -------------------------------------------------------------------------- pieces, signs, rounding
+
+
+@op
+def relu(input: Array) -> Array:
+    """y = max(input, 0); the derivative at 0 is 0"""
+    return xp(input).maximum(input, input.dtype.type(0))
+
+
+relu.vjp(input=lambda g, out: g * (out > 0))
+
+
+@op
+def abs(input: Array) -> Array:
+    """y = |input|; the derivative at 0 is 0"""
+    return xp(input).abs(input)
+
+
+abs.vjp(input=lambda g, input: g * sign(input))
+
+
+@op
+def sign(input: Array) -> Array:
+    """y = -1, 0 or 1; its derivative is 0"""
+    return xp(input).sign(input)
+
+
+@op
+def floor(input: Array) -> Array:
+    """y = the largest integer <= input; its derivative is 0"""
+    return xp(input).floor(input)
+
+
+@op
+def ceil(input: Array) -> Array:
+    """y = the smallest integer >= input; its derivative is 0"""
+    return xp(input).ceil(input)
+
+
+@op
+def trunc(input: Array) -> Array:
+    """y = input without its fraction; its derivative is 0"""
+    return xp(input).trunc(input)
+
+
+@op
+def round(input: Array) -> Array:
+    """y = the nearest integer, halves to even; its derivative is 0"""
+    return xp(input).rint(input) if input.dtype.kind == "f" else input.copy()
+
+
+for _flat in (sign, floor, ceil, trunc, round):
+    _flat.vjp(input=lambda g: g * 0.0)
+
+
+def _module(a: Array | float, b: Array | float) -> Any:
+    return xp(b if isinstance(a, (int, float)) else a)
+
+
+@op
+def maximum(input: Array, other: Array) -> Array:
+    """y = the larger of the two, nan if either is; equal elements share the gradient evenly"""
+    return _module(input, other).maximum(input, other)
+
+
+@op
+def minimum(input: Array, other: Array) -> Array:
+    """y = the smaller of the two, nan if either is; equal elements share the gradient evenly"""
+    return _module(input, other).minimum(input, other)
+
+
+def _won(a: Tensor, b: Tensor, winner: Tensor) -> Tensor:
+    """1 where `winner` says that a beat b, 1/2 where they are equal, else 0."""
+    return where(a == b, 0.5, where(winner, 1.0, 0.0))
+
+
+maximum.vjp(
+    input=lambda g, input, other: g * _won(input, other, input > other),
+    other=lambda g, input, other: g * _won(input, other, other > input),
+)
+minimum.vjp(
+    input=lambda g, input, other: g * _won(input, other, input < other),
+    other=lambda g, input, other: g * _won(input, other, other < input),
+)
+
+
+@op
+def _clamp(input: Array, min: float | None, max: float | None) -> Array:
+    """y = min(max(input, min), max); the derivative at an edge is 1"""
+    return input.clip(min, max)
+
+
+def _inside(input: Tensor, min: float | None, max: float | None) -> Tensor:
+    if min is None:
+        return input <= max
+    return input >= min if max is None else logical_and(input >= min, input <= max)
+
+
+_clamp.vjp(input=lambda g, input, min, max: g * _inside(input, min, max))
+
+
+def clamp(
+    input: Tensor, min: float | Tensor | None = None, max: float | Tensor | None = None
+) -> Tensor:
+    """y = min(max(input, min), max). Bounds are numbers or tensors; the derivative at an edge is 1.
+
+    https://docs.pytorch.org/docs/stable/generated/torch.clamp.html
+    """
+    if min is None and max is None:
+        raise ValueError("clamp: at least one of min and max must be given.")
+    if not (isinstance(min, Tensor) or isinstance(max, Tensor)):
+        fractional = isinstance(min, float) or isinstance(max, float)
+        if fractional and input._array.dtype.kind != "f":
+            input = promoted("clamp", input, 0.5)[0]
+        return _clamp(input, min, max)
+    out = input
+    if min is not None:
+        out = where(out < min, min, out)
+    if max is not None:
+        out = where(out > max, max, out)
+    return out
+
+
+@definition
+def gelu(input: Tensor, approximate: str = "none") -> Tensor:
+    """y = x * Phi(x), Phi the normal distribution function: x/2 * (1 + erf(x / sqrt 2)).
+
+    approximate="tanh": x/2 * (1 + tanh(sqrt(2/pi) * (x + 0.044715 x^3))).
+    Hendrycks and Gimpel 2016, https://arxiv.org/abs/1606.08415
+    """
+    if approximate == "none":
+        return 0.5 * input * (1.0 + erf(input * math.sqrt(0.5)))
+    if approximate != "tanh":
+        raise ValueError(f"gelu: approximate is 'none' or 'tanh', not {approximate!r}.")
+    inner = math.sqrt(2 / math.pi) * (input + 0.044715 * input * input * input)
+    return 0.5 * input * (1.0 + tanh(inner))
+
+
+# ------------------------------------------------------------------------ comparisons and choices
+
+
+@op(result="bool")
+def eq(input: Array, other: Array) -> Array:
+    """y = (input == other)"""
+    return input == other
+
+
+@op(result="bool")
+def ne(input: Array, other: Array) -> Array:
+    """y = (input != other)"""
+    return input != other
+
+
+@op(result="bool")
+def lt(input: Array, other: Array) -> Array:
+    """y = (input < other)"""
+    return input < other
+
+
+@op(result="bool")
+def le(input: Array, other: Array) -> Array:
+    """y = (input <= other)"""
+    return input <= other
+
+
+@op(result="bool")
+def gt(input: Array, other: Array) -> Array:
+    """y = (input > other)"""
+    return input > other
+
+
+@op(result="bool")
+def ge(input: Array, other: Array) -> Array:
+    """y = (input >= other)"""
+    return input >= other
+
+
+@op(result="bool")
+def logical_and(input: Array, other: Array) -> Array:
+    """y = both are not 0"""
+    return _module(input, other).logical_and(input, other)
+
+
+@op(result="bool")
+def logical_or(input: Array, other: Array) -> Array:
+    """y = at least one is not 0"""
+    return _module(input, other).logical_or(input, other)
+
+
+@op(result="bool")
+def logical_xor(input: Array, other: Array) -> Array:
+    """y = exactly one is not 0"""
+    return _module(input, other).logical_xor(input, other)
+
+
+@op(result="bool")
+def logical_not(input: Array) -> Array:
+    """y = input is 0"""
+    return xp(input).logical_not(input)
+
+
+@op(result="bool")
+def isnan(input: Array) -> Array:
+    """y = input is not a number"""
+    return xp(input).isnan(input)
+
+
+@op(result="bool")
+def isinf(input: Array) -> Array:
+    """y = input is infinite"""
+    return xp(input).isinf(input)
+
+
+@op(result="bool")
+def isfinite(input: Array) -> Array:
+    """y = input is neither infinite nor nan"""
+    return xp(input).isfinite(input)
+
+
+@op
+def _where(condition: Array, input: Array, other: Array) -> Array:
+    """y = input where condition holds, else other"""
+    return xp(condition).where(condition, input, other)
+
+
+_where.vjp(
+    input=lambda g, condition: where(condition, g, 0.0),
+    other=lambda g, condition: where(condition, 0.0, g),
+)
+
+
+def where(condition: Tensor, input: Tensor | float, other: Tensor | float) -> Tensor:
+    """y = input where condition holds, else other; the three broadcast.
+
+    condition: bool. input, other: tensors or numbers, brought to one type.
+    https://docs.pytorch.org/docs/stable/generated/torch.where.html
+    """
+    if condition._array.dtype.kind != "b":
+        raise DTypeError(f"where: the condition must be bool, got {condition._array.dtype}.")
+    input, other = promoted("where", input, other)
+    return _where(condition, _lifted(condition, input, other), _lifted(condition, other, input))
+
+
+def _lifted(near: Tensor, value: Tensor | float, partner: Tensor | float) -> Tensor:
+    """A Python number as a 0-d tensor of its partner's type, on the device of `near`."""
+    if isinstance(value, Tensor):
+        return value
+    if isinstance(partner, Tensor):
+        kind = partner._array.dtype
+    else:
+        kind = promote(of_scalar(value), of_scalar(partner))
+    return wrap(xp(near._array).asarray(value, dtype=kind))
+
+
+# ------------------------------------------------------------------------------------ conversions
+
+
+@op
+def _cast(input: Array, dtype: object, source: object) -> Array:
+    """y = input in type `dtype`; `source` is its own type, which its gradient returns to"""
+    return input.astype(dtype)
+
+
+_cast.vjp(input=lambda g, source: cast(g, source))
+
+
+@op
+def clone(input: Array) -> Array:
+    """y = input, in its own memory"""
+    return input.copy()
+
+
+clone.vjp(input=lambda g: g)
+
+
+@op
+def identity(input: Array) -> Array:
+    """y = input: the same memory, one more node on the tape"""
+    return input
+
+
+identity.vjp(input=lambda g: g)
+
+
+@op
+def transferred(input: Array, to: str, source: str) -> Array:
+    """y = input on another device; its gradient comes back"""
+    return backend(to).from_numpy(of(input).to_numpy(input))
+
+
+transferred.vjp(input=lambda g, source: transferred(g, source, source))

@@ -1,0 +1,384 @@
+"""Picking elements by position: x[...], gather, scatter. The gradient of picking is scattering."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .. import tape
+from ..device import Array, of, xp
+from ..errors import DTypeError, ShapeError
+from ..tape import Tensor, op, wrap
+from .elementwise import _lifted, _where
+from .shape import Shape, axis_of, cat
+
+# ------------------------------------------------------------------------------------- x[index]
+
+
+@op(view=True)
+def _index(input: Array, index: Any) -> Array:
+    """y = input[index], index already plain: ints, slices, None, ..., integer or bool arrays"""
+    return input[index]
+
+
+_index.vjp(input=lambda g, input_shape, index: _unindex(g, index, input_shape))
+
+
+@op
+def _unindex(input: Array, index: Any, shape: Shape) -> Array:
+    """y = zeros of `shape` with input added at [index]: the derivative of index"""
+    out = xp(input).zeros(shape, input.dtype)
+    if _is_basic(index):
+        out[index] = input
+    else:
+        xp(input).add.at(out, index, input)
+    return out
+
+
+_unindex.vjp(input=lambda g, index: _index(g, index))
+
+
+def _is_basic(where: Any) -> bool:
+    return not any(hasattr(i, "ndim") for i in (where if isinstance(where, tuple) else (where,)))
+
+
+def getitem(input: Tensor, where: Any) -> Tensor:
+    """x[where]: a view for ints, slices, None and ..., a copy where a tensor, list or mask picks.
+
+    As in PyTorch, ints are applied before tensors, and steps must be positive.
+    """
+    basic, advanced = _plain(input, where)
+    out = _index(input, basic) if basic != () or advanced is None else input
+    return out if advanced is None else _index(out, advanced)
+
+
+def setitem(input: Tensor, where: Any, value: Any) -> None:
+    """x[where] = value, recorded. `value` broadcasts to the picked shape."""
+    basic, advanced = _plain(input, where)
+    if not isinstance(value, (Tensor, int, float, bool)):
+        value = wrap(xp(input._array).asarray(value))
+    if isinstance(value, Tensor):
+        value = _droppable_ones(value, input, basic, advanced)
+    if advanced is None:
+        tape.write(input, basic if basic != () else Ellipsis, value)
+    elif basic == ():
+        tape.write(input, advanced, value)
+    else:
+        tape.write(_index(input, basic), advanced, value)
+
+
+def _droppable_ones(value: Tensor, input: Tensor, basic: Any, advanced: Any) -> Tensor:
+    """PyTorch lets a value have extra leading dimensions of size 1; NumPy's arrays too, but the
+    gradient must then lose them again."""
+    target = input._array[basic] if basic != () else input._array
+    ndim = (target if advanced is None else target[advanced]).ndim
+    extra = value._array.ndim - ndim
+    if extra > 0 and set(value._array.shape[:extra]) == {1}:
+        return value.reshape(value._array.shape[extra:])
+    return value
+
+
+def _plain(input: Tensor, where: Any) -> tuple[Any, Any]:
+    """An index as (basic part, advanced part or None); () as basic part picks everything."""
+    kind = where.__class__
+    if kind is int or kind is slice:
+        return (where if kind is int else _checked_slice(where)), None
+    parts = list(where) if kind is tuple else [where]
+    parts = [_part(p, input._array) for p in parts]
+    if _is_basic(tuple(parts)):
+        return tuple(parts), None
+    return _split(parts, input._array.ndim)
+
+
+def _part(part: Any, like: Array) -> Any:
+    if isinstance(part, slice):
+        return _checked_slice(part)
+    if part is None or part is Ellipsis or part.__class__ is int:
+        return part
+    if isinstance(part, Tensor):
+        part = part._array
+    elif isinstance(part, (list, tuple, range, bool)):
+        part = of(like).module.asarray(part)
+    elif hasattr(part, "__index__") and not hasattr(part, "ndim"):
+        return part.__index__()
+    if not hasattr(part, "dtype") or part.dtype.kind not in "biu":
+        raise DTypeError(
+            f"an index must be an int, a slice, None, ..., or a tensor of ints or bools, got "
+            f"{getattr(part, 'dtype', type(part).__name__)}."
+        )
+    if part.ndim == 0 and part.dtype.kind != "b":
+        return int(part)
+    return part
+
+
+def _checked_slice(part: slice) -> slice:
+    step = part.step
+    if step is not None and step <= 0:
+        raise ValueError(f"a slice's step must be positive, got {step}; use flip().")
+    bounds = [b._array.item() if isinstance(b, Tensor) else b for b in (part.start, part.stop)]
+    return slice(*bounds, step)
+
+
+def _split(parts: list, ndim: int) -> tuple[Any, Any]:
+    """Ints, slices and None first (basic), then arrays on what is left (advanced).
+
+    NumPy would count the ints as arrays and move the picked dimensions to the front.
+    """
+    used = sum(
+        p.ndim if getattr(getattr(p, "dtype", None), "kind", "") == "b" else 1
+        for p in parts
+        if p is not None and p is not Ellipsis
+    )
+    if used > ndim:
+        raise IndexError(f"{used} indices for a tensor with {ndim} dimensions.")
+    basic: list = []
+    advanced: list = []
+    for p in parts:
+        if p is Ellipsis:
+            basic += [slice(None)] * (ndim - used)
+            advanced += [slice(None)] * (ndim - used)
+        elif hasattr(p, "ndim"):
+            basic += [slice(None)] * (p.ndim if p.dtype.kind == "b" else 1)
+            advanced.append(p)
+        else:
+            basic.append(p)
+            if not isinstance(p, int):
+                advanced.append(slice(None))
+    trivial = all(isinstance(p, slice) and p == slice(None) for p in basic)
+    return () if trivial else tuple(basic), tuple(advanced)
+
+
+# ------------------------------------------------------------------- what an in-place write records
+
+
+@op
+def overwrite(base: Array, value: Array, steps: list) -> Array:
+    """y = base with the part reached by `steps` replaced by value: what a write to a view did"""
+    out = base.copy()
+    _part_of(out, steps)[...] = value
+    return out
+
+
+overwrite.vjp(
+    base=lambda g, steps: _blank(g, steps),
+    value=lambda g, steps: _through(g, steps),
+)
+
+
+@op
+def _blank(input: Array, steps: list) -> Array:
+    """y = input with the part reached by `steps` set to 0"""
+    out = input.copy()
+    *views, (last, keywords) = steps
+    target = _part_of(out, views)
+    if last.name == "index":
+        target[keywords["index"]] = 0
+    else:
+        last.forward(target, **keywords)[...] = 0
+    return out
+
+
+_blank.vjp(input=lambda g, steps: _blank(g, steps))
+
+
+def _part_of(array: Array, steps: list) -> Array:
+    for step, keywords in steps:
+        array = step.forward(array, **keywords)
+    return array
+
+
+def _through(g: Tensor, steps: list) -> Tensor:
+    for step, keywords in steps:
+        g = tape.named(step.name)(g, **keywords)
+    return g
+
+
+# -------------------------------------------------------------------------- along one dimension
+
+
+def _grid(positions: Array, axis: int) -> tuple:
+    """The full index that picks, for each place in `positions`, that position along `axis`."""
+    ranges = xp(positions).indices(positions.shape, sparse=True)
+    return tuple(positions if d == axis else r for d, r in enumerate(ranges))
+
+
+def _check_positions(input: Array, axis: int, positions: Array, name: str) -> None:
+    if positions.dtype.kind not in "iu":
+        raise DTypeError(f"{name}: the index must be an integer tensor, got {positions.dtype}.")
+    if positions.ndim != input.ndim or any(
+        d != axis and n > input.shape[d] for d, n in enumerate(positions.shape)
+    ):
+        raise ShapeError(
+            f"{name}: index shape {positions.shape} does not fit input shape {input.shape} "
+            f"(as many dimensions, no larger except in dimension {axis})."
+        )
+    check_range(positions, 0, input.shape[axis], name)
+
+
+def check_range(positions: Array, low: int, high: int, name: str) -> None:
+    """Raises IndexError naming the first index outside [low, high): CuPy would wrap it silently."""
+    bad = (positions < low) | (positions >= high)
+    if bad.any():
+        raise IndexError(
+            f"{name}: index {int(positions[bad][0])} is out of range; expected {low} to {high - 1}."
+        )
+
+
+@op
+def _gather(input: Array, index: Array, dim: int) -> Array:
+    """y[i][j] = input[index[i][j]][j] for dim 0, and so on"""
+    if input.ndim == 0:
+        return input.reshape(1)[index.reshape(-1)].reshape(index.shape)
+    axis = axis_of(dim, input.ndim, "gather")
+    _check_positions(input, axis, index, "gather")
+    return input[_grid(index, axis)]
+
+
+_gather.vjp(input=lambda g, index, input_shape, dim: _scattered(g, index, dim, input_shape))
+
+
+def _scattered(g: Tensor, index: Tensor, dim: int, shape: Shape) -> Tensor:
+    zeros = wrap(xp(g._array).zeros(shape, g._array.dtype))
+    return scatter_add(zeros, dim, index, g)
+
+
+def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
+    """y[i][j] = input[index[i][j]][j] for dim 0, input[i][index[i][j]] for dim 1, and so on.
+
+    https://docs.pytorch.org/docs/stable/generated/torch.gather.html
+    """
+    return _gather(input, index, dim)
+
+
+@op
+def _scatter_add(input: Array, index: Array, src: Array, dim: int) -> Array:
+    """y = input, with src[i][j] added at [index[i][j]][j] for dim 0, and so on"""
+    out = input.copy()
+    if input.ndim == 0:
+        xp(input).add.at(out.reshape(1), index.reshape(-1), src.reshape(-1))
+        return out
+    axis = axis_of(dim, input.ndim, "scatter_add")
+    _check_positions(input, axis, index, "scatter_add")
+    xp(input).add.at(out, _grid(index, axis), src[tuple(slice(n) for n in index.shape)])
+    return out
+
+
+_scatter_add.vjp(
+    input=lambda g: g,
+    src=lambda g, index, src_shape, dim: _gather_into(g, index, dim, src_shape),
+)
+
+
+def _gather_into(g: Tensor, index: Tensor, dim: int, shape: Shape) -> Tensor:
+    """g at the index, in the shape of src, which may be larger than the index."""
+    picked = gather(g, dim, index)
+    if picked._array.shape == shape:
+        return picked
+    return _unindex(picked, tuple(slice(n) for n in picked._array.shape), shape)
+
+
+def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
+    """y = input, with src[i][j] added at [index[i][j]][j] for dim 0, and so on.
+
+    https://docs.pytorch.org/docs/stable/generated/torch.Tensor.scatter_add_.html
+    """
+    return _scatter_add(input, index, src, dim)
+
+
+def scatter(input: Tensor, dim: int, index: Tensor, src: Tensor | float) -> Tensor:
+    """y = input, with src (a tensor or a number) put at the places that the index names.
+
+    https://docs.pytorch.org/docs/stable/generated/torch.Tensor.scatter_.html
+    """
+    axis = axis_of(dim, input._array.ndim, "scatter")
+    _check_positions(input._array, axis, index._array, "scatter")
+    if isinstance(src, Tensor):
+        src = _index(src, tuple(slice(n) for n in index._array.shape))
+    out = input.clone()
+    tape.write(out, _grid(index._array, axis), src)
+    return out
+
+
+def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
+    """y = the slices of input along dim at the positions in a 1-d index.
+
+    https://docs.pytorch.org/docs/stable/generated/torch.index_select.html
+    """
+    axis = axis_of(dim, input._array.ndim, "index_select")
+    if index._array.dtype.kind not in "iu":
+        raise DTypeError(f"index_select: the index must be integers, got {index._array.dtype}.")
+    check_range(index._array, 0, input._array.shape[axis], "index_select")
+    return _index(input, (slice(None),) * axis + (index._array,))
+
+
+def masked_fill(input: Tensor, mask: Tensor, value: float | Tensor) -> Tensor:
+    """y = value where mask, else input, in the type of input.
+
+    https://docs.pytorch.org/docs/stable/generated/torch.Tensor.masked_fill_.html
+    """
+    value = _lifted(input, value, input)
+    if value._array.dtype != input._array.dtype:
+        value = tape.cast(value, input._array.dtype)
+    return _where(mask, value, input)
+
+
+def nonzero(input: Tensor, as_tuple: bool = False) -> Tensor | tuple[Tensor, ...]:
+    """The positions (n, ndim) of the elements that are not 0, or one tensor per dimension."""
+    found = [wrap(a) for a in xp(input._array).nonzero(input._array)]
+    return tuple(found) if as_tuple else cat([f.unsqueeze(1) for f in found], 1)
+
+
+def sort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> tuple:
+    """(values, indices) in order along dim. The order of equal elements is kept.
+
+    https://docs.pytorch.org/docs/stable/generated/torch.sort.html
+    """
+    indices = argsort(input, dim, descending)
+    return gather(input, dim, indices), indices
+
+
+def argsort(
+    input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False
+) -> Tensor:
+    """The positions that put input in order along dim. The order of equal elements is kept."""
+    array = input._array
+    if array.ndim == 0:
+        return wrap(xp(array).zeros((), "int64"))
+    axis = axis_of(dim, array.ndim, "argsort")
+    if not descending:
+        return wrap(xp(array).argsort(array, axis, kind="stable"))
+    backwards = xp(array).flip(array, axis)  # so that equal elements keep their order
+    order = xp(array).flip(xp(array).argsort(backwards, axis, kind="stable"), axis)
+    return wrap(array.shape[axis] - 1 - order)
+
+
+def topk(
+    input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True
+) -> tuple:
+    """(values, indices) of the k largest (or smallest) along dim, in order.
+
+    https://docs.pytorch.org/docs/stable/generated/torch.topk.html
+    """
+    axis = axis_of(dim, input._array.ndim, "topk")
+    if not 0 <= k <= input._array.shape[axis]:
+        raise ShapeError(f"topk: k = {k}, but dimension {dim} has {input._array.shape[axis]}.")
+    order = argsort(input, axis, descending=largest)._array
+    indices = wrap(order[(slice(None),) * axis + (slice(k),)])
+    return gather(input, axis, indices), indices
+
+
+def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
+    """y[..., c] = 1 where tensor == c, else 0, as int64.
+
+    https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.one_hot.html
+    """
+    labels = tensor._array
+    if labels.dtype.kind not in "iu":
+        raise DTypeError(f"one_hot: expected integer labels, got {labels.dtype}.")
+    if num_classes == -1:
+        if labels.size == 0:
+            raise ShapeError("one_hot: an empty tensor needs num_classes.")
+        num_classes = int(labels.max()) + 1
+    check_range(labels, 0, num_classes, "one_hot")
+    classes = xp(labels).arange(num_classes)
+    return wrap((labels[..., None] == classes).astype("int64"))
+

@@ -1,0 +1,190 @@
+"""Losses: how wrong a prediction is, as one number (reduction "mean" or "sum") or one each."""
+
+from __future__ import annotations
+
+from ..device import xp
+from ..errors import DTypeError, ShapeError
+from ..tape import Tensor, cast, wrap
+from .elementwise import abs, logsigmoid, where
+from .index import check_range, gather
+from .reduce import _log_softmax, mean, sum
+
+
+def reduced(loss: Tensor, reduction: str) -> Tensor:
+    """The mean, the sum, or all of the elements."""
+    if reduction == "mean":
+        return mean(loss)
+    if reduction == "sum":
+        return sum(loss)
+    if reduction == "none":
+        return loss
+    raise ValueError(f"reduction is 'mean', 'sum' or 'none', not {reduction!r}.")
+
+
+def _check_labels(name: str, input: Tensor, target: Tensor, ignore_index: int) -> int:
+    """Where the class dimension is; raises for labels of wrong type, shape or range."""
+    shape, labels = input._array.shape, target._array
+    axis = 1 if len(shape) > 1 else 0
+    expected = shape[:axis] + shape[axis + 1 :]
+    if labels.dtype.kind not in "iu":
+        raise DTypeError(
+            f"{name}: labels must be integers (class numbers), got {labels.dtype} of shape "
+            f"{labels.shape}; convert with .long()."
+        )
+    if labels.shape != expected:
+        raise ShapeError(
+            f"{name}: input {shape} has its classes in dimension {axis}, so the labels must have "
+            f"shape {expected}, got {labels.shape}."
+        )
+    check_range(labels[labels != ignore_index], 0, shape[axis], f"{name}: label")
+    return axis
+
+
+def nll_loss(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: None = None,
+    ignore_index: int = -100,
+    reduce: None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """loss = -weight[target] * input[target], input being log probabilities (N, C, ...).
+
+    "mean" divides by the sum of the weights used. Labels equal to ignore_index count 0.
+    https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.nll_loss.html
+    """
+    axis = _check_labels("nll_loss", input, target, ignore_index)
+    return _picked_loss(input, target, axis, weight, ignore_index, reduction)
+
+
+def _picked_loss(
+    log_probs: Tensor,
+    target: Tensor,
+    axis: int,
+    weight: Tensor | None,
+    ignore_index: int,
+    reduction: str,
+) -> Tensor:
+    labels = target._array
+    used = labels != ignore_index
+    index = wrap(xp(labels).where(used, labels, 0).astype("int64"))
+    kind = log_probs._array.dtype
+    counts = wrap(used.astype(kind)) if weight is None else weight[index] * cast(wrap(used), kind)
+    loss = -gather(log_probs, axis, index.unsqueeze(axis)).squeeze(axis) * counts
+    loss = where(wrap(used), loss, 0.0)  # -inf log probabilities of ignored labels must not show
+    return sum(loss) / sum(counts) if reduction == "mean" else reduced(loss, reduction)
+
+
+def cross_entropy(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: None = None,
+    ignore_index: int = -100,
+    reduce: None = None,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Tensor:
+    """loss = -ln softmax(input)[target]; input is logits (N, C, ...), target labels (N, ...).
+
+    target may instead be probabilities (N, C, ...). label_smoothing mixes in the uniform
+    distribution with that weight. "mean" divides by the sum of the class weights used.
+    https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.cross_entropy.html
+    """
+    if not 0 <= label_smoothing <= 1:
+        raise ValueError(f"cross_entropy: label_smoothing is 0 to 1, got {label_smoothing}.")
+    if input._array.ndim == 0:
+        raise ShapeError("cross_entropy: expected logits (N, C, ...) or (C,), got a 0-d tensor.")
+    if target._array.dtype.kind == "f":
+        return _soft_cross_entropy(input, target, weight, reduction, label_smoothing)
+    axis = _check_labels("cross_entropy", input, target, ignore_index)
+    log_probs = _log_softmax(input, axis)
+    loss = _picked_loss(log_probs, target, axis, weight, ignore_index, reduction)
+    if not label_smoothing:
+        return loss
+    smooth = _uniform_part(log_probs, target, axis, weight, ignore_index, reduction)
+    return (1 - label_smoothing) * loss + label_smoothing * smooth
+
+
+def _uniform_part(
+    log_probs: Tensor,
+    target: Tensor,
+    axis: int,
+    weight: Tensor | None,
+    ignore_index: int,
+    reduction: str,
+) -> Tensor:
+    """The loss against the uniform distribution over the classes."""
+    labels = target._array
+    used = wrap(labels != ignore_index)
+    classes = log_probs._array.shape[axis]
+    weighted = log_probs
+    if weight is not None:
+        weighted = log_probs * weight.reshape((1,) * axis + (-1,) + (1,) * (labels.ndim - axis))
+    loss = where(used, -sum(weighted, axis) / float(classes), 0.0)
+    if reduction != "mean":
+        return reduced(loss, reduction)
+    counts = cast(used, log_probs._array.dtype)
+    if weight is not None:
+        index = wrap(xp(labels).where(used._array, labels, 0).astype("int64"))
+        counts = counts * weight[index]
+    return sum(loss) / sum(counts)
+
+
+def _soft_cross_entropy(
+    input: Tensor, target: Tensor, weight: Tensor | None, reduction: str, label_smoothing: float
+) -> Tensor:
+    if target._array.shape != input._array.shape:
+        raise ShapeError(
+            f"cross_entropy: probabilities must have the input's shape {input._array.shape}, got "
+            f"{target._array.shape}; class numbers must be integers."
+        )
+    axis = 1 if input._array.ndim > 1 else 0
+    classes = input._array.shape[axis]
+    target = target * (1 - label_smoothing) + label_smoothing / classes
+    terms = target * _log_softmax(input, axis)
+    if weight is not None:
+        terms = terms * weight.reshape((1,) * axis + (-1,) + (1,) * (terms._array.ndim - axis - 1))
+    loss = -sum(terms, axis)
+    if reduction == "mean":
+        return sum(loss) / float(max(loss._array.size, 1))
+    return reduced(loss, reduction)
+
+
+def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+    """loss = (input - target)^2.
+
+    https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.mse_loss.html
+    """
+    difference = input - target
+    return reduced(difference * difference, reduction)
+
+
+def l1_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+    """loss = |input - target|.
+
+    https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.l1_loss.html
+    """
+    return reduced(abs(input - target), reduction)
+
+
+def binary_cross_entropy_with_logits(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    reduction: str = "mean",
+    pos_weight: Tensor | None = None,
+) -> Tensor:
+    """loss = -(target ln s(x) + (1 - target) ln(1 - s(x))), s the sigmoid; finite for any x.
+
+    https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.binary_cross_entropy_with_logits.html
+    """
+    if input._array.shape != target._array.shape:
+        raise ShapeError(
+            f"binary_cross_entropy_with_logits: target has shape {target._array.shape}, input "
+            f"{input._array.shape}."
+        )
+    factor = 1.0 if pos_weight is None else 1 + (pos_weight - 1) * target
+    loss = (1 - target) * input - factor * logsigmoid(input)
+    return reduced(loss if weight is None else loss * weight, reduction)

@@ -1,0 +1,233 @@
+"""Random tensors and dropout. Every function takes `generator=`; see `minidl/random.py`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from .. import dtypes
+from ..device import Array, backend, xp
+from ..device import device as Device
+from ..errors import DTypeError, ShapeError
+from ..random import Generator, draw, normals, uniforms
+from ..tape import Tensor, op, wrap
+from .create import made
+from .shape import shape_of
+
+
+def _float(dtype: object, name: str) -> object:
+    kind = dtypes.default_float() if dtype is None else dtypes.to_numpy(dtype)
+    if kind.kind != "f":
+        raise DTypeError(f"{name}: expected a float type, got {kind}.")
+    return kind
+
+
+def rand(
+    *size: int,
+    generator: Generator | None = None,
+    dtype: object = None,
+    device: str | Device = "cpu",
+    requires_grad: bool = False,
+) -> Tensor:
+    """Numbers uniform in [0, 1).
+
+    https://docs.pytorch.org/docs/stable/generated/torch.rand.html
+    """
+    return made(_uniform(size, generator, _float(dtype, "rand"), device), requires_grad)
+
+
+def randn(
+    *size: int,
+    generator: Generator | None = None,
+    dtype: object = None,
+    device: str | Device = "cpu",
+    requires_grad: bool = False,
+) -> Tensor:
+    """Numbers of the normal distribution with mean 0 and variance 1.
+
+    https://docs.pytorch.org/docs/stable/generated/torch.randn.html
+    """
+    return made(_normal(size, generator, _float(dtype, "randn"), device), requires_grad)
+
+
+def _uniform(size: tuple, generator: Generator | None, kind: object, device: object) -> Array:
+    shape = shape_of(size)
+    n = math.prod(shape)
+    like = backend(device or "cpu").module.empty(0)
+    return uniforms(*draw(generator, n), n, kind, like).reshape(shape)
+
+
+def _normal(size: tuple, generator: Generator | None, kind: object, device: object) -> Array:
+    shape = shape_of(size)
+    n = math.prod(shape)
+    like = backend(device or "cpu").module.empty(0)
+    return normals(*draw(generator, n), n, kind, like).reshape(shape)
+
+
+def rand_like(input: Tensor, *, dtype: object = None, requires_grad: bool = False) -> Tensor:
+    """`rand` in the shape, type and device of input."""
+    return rand(
+        input.shape, dtype=dtype or input.dtype, device=input.device, requires_grad=requires_grad
+    )
+
+
+def randn_like(input: Tensor, *, dtype: object = None, requires_grad: bool = False) -> Tensor:
+    """`randn` in the shape, type and device of input."""
+    return randn(
+        input.shape, dtype=dtype or input.dtype, device=input.device, requires_grad=requires_grad
+    )
+
+
+def randint(
+    low: int,
+    high: int | Sequence[int] | None = None,
+    size: Sequence[int] | None = None,
+    *,
+    generator: Generator | None = None,
+    dtype: object = None,
+    device: str | Device = "cpu",
+) -> Tensor:
+    """Integers uniform in [low, high): randint(high, size) or randint(low, high, size).
+
+    https://docs.pytorch.org/docs/stable/generated/torch.randint.html
+    """
+    if size is None:
+        low, high, size = 0, low, high
+    if not isinstance(size, (tuple, list)):
+        raise TypeError(f"randint: size must be a tuple of ints, got {size!r}.")
+    if low >= high:
+        raise ValueError(f"randint: expected low < high, got low {low}, high {high}.")
+    u = _uniform(tuple(size), generator, dtypes.F64, device)
+    kind = dtypes.I64 if dtype is None else dtypes.to_numpy(dtype)
+    return wrap((low + xp(u).floor(u * (high - low))).astype(kind))
+
+
+def randperm(
+    n: int,
+    *,
+    generator: Generator | None = None,
+    dtype: object = None,
+    device: str | Device = "cpu",
+) -> Tensor:
+    """The integers 0 .. n - 1 in random order: the order that sorts n uniform numbers."""
+    u = _uniform((n,), generator, dtypes.F64, device)
+    order = xp(u).argsort(u, kind="stable")
+    return wrap(order.astype(dtypes.I64 if dtype is None else dtypes.to_numpy(dtype)))
+
+
+def bernoulli(input: Tensor, *, generator: Generator | None = None) -> Tensor:
+    """1 with the probability that input gives for each element, else 0, in input's type."""
+    p = input._array
+    if p.dtype.kind != "f":
+        raise DTypeError(f"bernoulli: expected float probabilities, got {p.dtype}.")
+    if p.size and not ((p >= 0) & (p <= 1)).all():
+        raise ValueError("bernoulli: probabilities must be between 0 and 1.")
+    u = _uniform(p.shape, generator, p.dtype, input.device)
+    return wrap((u < p).astype(p.dtype))
+
+
+def normal(
+    mean: float | Tensor = 0.0,
+    std: float | Tensor = 1.0,
+    size: Sequence[int] | None = None,
+    *,
+    generator: Generator | None = None,
+    dtype: object = None,
+    device: str | Device = "cpu",
+) -> Tensor:
+    """Numbers of the normal distribution: normal(mean, std, size), or one per element of a tensor.
+
+    https://docs.pytorch.org/docs/stable/generated/torch.normal.html
+    """
+    tensors = [t for t in (mean, std) if isinstance(t, Tensor)]
+    if size is None:
+        if not tensors:
+            raise TypeError("normal: numbers for mean and std need a size.")
+        size = (tensors[0] + tensors[-1]).shape if len(tensors) == 2 else tensors[0].shape
+        dtype, device = dtype or tensors[0].dtype, tensors[0].device
+    noise = randn(tuple(size), generator=generator, dtype=dtype, device=device)
+    return noise * std + mean
+
+
+def multinomial(
+    input: Tensor,
+    num_samples: int,
+    replacement: bool = False,
+    *,
+    generator: Generator | None = None,
+) -> Tensor:
+    """Positions drawn with probabilities proportional to the rows of input: (..., n) -> (..., k).
+
+    Without replacement: the k largest of u^(1/weight), u uniform (Efraimidis and Spirakis 2006).
+    https://docs.pytorch.org/docs/stable/generated/torch.multinomial.html
+    """
+    weights = input._array
+    if weights.ndim not in (1, 2):
+        raise ShapeError(f"multinomial: expected 1 or 2 dimensions, got {weights.shape}.")
+    m = xp(weights)
+    if not m.isfinite(weights).all() or (weights < 0).any() or (weights.sum(-1) <= 0).any():
+        raise ValueError("multinomial: weights must be finite, not negative, and not all 0.")
+    if replacement:
+        cumulative = m.cumsum(weights.astype("float64"), -1)
+        shape = (*weights.shape[:-1], num_samples)
+        u = _uniform(shape, generator, dtypes.F64, input.device) * cumulative[..., -1:]
+        return wrap((u[..., None] >= cumulative[..., None, :]).sum(-1))
+    if num_samples > int((weights > 0).sum(-1).min()):
+        raise ValueError(
+            f"multinomial: cannot draw {num_samples} different positions; pass replacement=True."
+        )
+    u = _uniform(weights.shape, generator, dtypes.F64, input.device)
+    keys = m.where(weights > 0, m.log1p(-u) / m.where(weights > 0, weights, 1.0), -math.inf)
+    return wrap(m.argsort(-keys, -1, kind="stable")[..., :num_samples])
+
+
+@op
+def _dropout(input: Array, p: float, seed: int, offset: int, channels: bool) -> Array:
+    """y = input / (1 - p) where a uniform number is at least p, else 0
+
+    Linear and symmetric, so it is its own derivative: the mask is drawn again, never kept.
+    channels: one number for each of the first two dimensions, as dropout2d needs.
+    """
+    shape = input.shape[:2] + (1,) * (input.ndim - 2) if channels else input.shape
+    u = uniforms(seed, offset, math.prod(shape), dtypes.F32, input).reshape(shape)
+    keep = (u >= dtypes.F32.type(p)).astype(input.dtype)
+    return input * (keep * (input.dtype.type(1 / (1 - p)) if p < 1 else 0))
+
+
+_dropout.vjp(
+    input=lambda g, p, seed, offset, channels: _dropout(g, p, seed, offset, channels)
+)
+
+
+def dropout(
+    input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
+) -> Tensor:
+    """y = 0 with probability p, else input / (1 - p), so that the expected value stays.
+
+    Hinton et al. 2012, https://arxiv.org/abs/1207.0580;
+    https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.dropout.html
+    """
+    return _dropped("dropout", input, p, training, inplace, False)
+
+
+def dropout2d(
+    input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
+) -> Tensor:
+    """Drops whole channels of (N, C, H, W) with probability p, else scales by 1 / (1 - p).
+
+    https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.dropout2d.html
+    """
+    return _dropped("dropout2d", input, p, training, inplace, True)
+
+
+def _dropped(
+    name: str, input: Tensor, p: float, training: bool, inplace: bool, channels: bool
+) -> Tensor:
+    if not 0 <= p <= 1:
+        raise ValueError(f"{name}: p is a probability, got {p}.")
+    if not training or p == 0:
+        return input
+    shape = input._array.shape[:2] if channels else input._array.shape
+    seed, offset = draw(None, math.prod(shape))
+    out = _dropout(input, float(p), seed, offset, channels)
+    return input.copy_(out) if inplace else out

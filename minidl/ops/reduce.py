@@ -1,0 +1,391 @@
+"""Ops that take many elements to one: sums, means, extremes.
+
+`dim` is None (all dimensions), an int, or a tuple; `keepdim` leaves the reduced ones with size 1.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from .. import dtypes
+from ..device import Array, xp
+from ..errors import DTypeError
+from ..tape import Tensor, cast, definition, op
+from .elementwise import exp, log, logical_and, sqrt, where
+from .elementwise import maximum as _maximum
+from .elementwise import minimum as _minimum
+from .index import gather
+from .shape import Dim, axes_of, axis_of, cat, flatten, flip, narrow
+
+max_ = max  # Python's own; `max` below is the op
+
+
+def _spread(g: Tensor, shape: tuple[int, ...], dim: Dim, keepdim: bool) -> Tensor:
+    """Gives a reduced tensor its reduced dimensions back, with size 1."""
+    if keepdim or not shape:
+        return g
+    axes = axes_of(dim, len(shape), "sum")
+    return g.reshape(tuple(1 if i in axes else n for i, n in enumerate(shape)))
+
+
+def _refuse_empty(input: Array, axes: tuple[int, ...], name: str) -> None:
+    if 0 in [input.shape[a] for a in axes]:
+        raise IndexError(f"{name}: cannot reduce a dimension of size 0 (shape {input.shape}).")
+
+
+def _need_float(input: Array, name: str) -> None:
+    if input.dtype.kind != "f":
+        raise DTypeError(f"{name}: expected a float tensor, got {input.dtype}; use .float().")
+
+
+# ------------------------------------------------------------------------------- sums and products
+
+
+@op
+def _sum(input: Array, dim: Dim = None, keepdim: bool = False) -> Array:
+    """y = sum of input over dim; integers and bools add up in int64"""
+    axes = axes_of(dim, input.ndim, "sum")
+    kind = None if input.dtype.kind == "f" else dtypes.I64
+    return input.sum(axis=axes, keepdims=keepdim, dtype=kind)
+
+
+_sum.vjp(input=lambda g, input_shape, dim, keepdim: _spread(g, input_shape, dim, keepdim))
+
+
+def sum(
+    input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: object = None
+) -> Tensor:
+    """y = sum of input over dim; integers and bools add up in int64.
+
+    https://docs.pytorch.org/docs/stable/generated/torch.sum.html
+    """
+    if dtype is not None:
+        input = cast(input, dtypes.to_numpy(dtype))
+    return _sum(input, dim, keepdim)
+
+
+def _count(input: Tensor, dim: Dim, name: str) -> int:
+    shape = input._array.shape
+    return math.prod(shape[a] for a in axes_of(dim, len(shape), name))
+
+
+@definition
+def _mean(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
+    """y = sum of input over dim / number of elements summed"""
+    _need_float(input._array, "mean")
+    return _sum(input, dim, keepdim) / float(_count(input, dim, "mean"))
+
+
+def mean(
+    input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: object = None
+) -> Tensor:
+    """y = sum of input over dim / number of elements summed; of nothing, nan.
+
+    https://docs.pytorch.org/docs/stable/generated/torch.mean.html
+    """
+    if dtype is not None:
+        input = cast(input, dtypes.to_numpy(dtype))
+    return _mean(input, dim, keepdim)
+
+
+@definition
+def _var(input: Tensor, dim: Dim = None, correction: float = 1, keepdim: bool = False) -> Tensor:
+    """y = sum (input - mean)^2 over dim / (n - correction)"""
+    _need_float(input._array, "var")
+    centred = input - _mean(input, dim, True)
+    degrees = max_(0.0, float(_count(input, dim, "var") - correction))
+    total = _sum(centred * centred, dim, keepdim)
+    return total / degrees if degrees else total * math.nan
+
+
+def var(
+    input: Tensor,
+    dim: Dim = None,
+    unbiased: bool | None = None,
+    keepdim: bool = False,
+    *,
+    correction: float | None = None,
+) -> Tensor:
+    """y = sum (input - mean)^2 over dim / (n - correction); correction is 1 unless given.
+
+    unbiased=False is the older spelling of correction=0.
+    https://docs.pytorch.org/docs/stable/generated/torch.var.html
+    """
+    return _var(*_variance_arguments(input, dim, unbiased, correction), keepdim)
+
+
+def std(
+    input: Tensor,
+    dim: Dim = None,
+    unbiased: bool | None = None,
+    keepdim: bool = False,
+    *,
+    correction: float | None = None,
+) -> Tensor:
+    """y = sqrt(var(input)); its derivative is 0 where the variance is 0.
+
+    https://docs.pytorch.org/docs/stable/generated/torch.std.html
+    """
+    v = _var(*_variance_arguments(input, dim, unbiased, correction), keepdim)
+    return where(v == 0, 0.0, sqrt(where(v == 0, 1.0, v)))
+
+
+def _variance_arguments(
+    input: Tensor, dim: Dim | bool, unbiased: bool | None, correction: float | None
+) -> tuple[Tensor, Dim, float]:
+    if isinstance(dim, bool):  # PyTorch's older form var(input, unbiased)
+        dim, unbiased = None, dim
+    if correction is None:
+        correction = 0 if unbiased is False else 1
+    return input, dim, correction
+
+
+@op
+def _prod(input: Array, dim: int | None = None, keepdim: bool = False) -> Array:
+    """y = product of input over dim; integers and bools multiply in int64"""
+    kind = None if input.dtype.kind == "f" else dtypes.I64
+    return input.prod(axis=axes_of(dim, input.ndim, "prod"), keepdims=keepdim, dtype=kind)
+
+
+def _prod_others(
+    g: Tensor, input: Tensor, dim: int | None, keepdim: bool
+) -> Tensor:
+    """g times the product of all *other* elements: right for zeros too, where out / input is not"""
+    shape = input._array.shape
+    g = _spread(g, shape, dim, keepdim)
+    rows = flatten(input) if dim is None else input.movedim(dim, -1)
+    n = rows._array.shape[-1] if rows._array.ndim else 1
+    rows = rows.reshape(rows._array.shape or (1,))
+    pieces = []
+    for i in range(n):
+        rest = cat([narrow(rows, -1, 0, i), narrow(rows, -1, i + 1, n - i - 1)], -1)
+        pieces.append(_prod(rest, -1, True))
+    others = cat(pieces, -1) if pieces else rows
+    return g * (others.reshape(shape) if dim is None else others.movedim(-1, dim))
+
+
+_prod.vjp(input=_prod_others)
+
+
+def prod(
+    input: Tensor, dim: int | None = None, keepdim: bool = False, *, dtype: object = None
+) -> Tensor:
+    """y = product of input over dim.
+
+    https://docs.pytorch.org/docs/stable/generated/torch.prod.html
+    """
+    if dtype is not None:
+        input = cast(input, dtypes.to_numpy(dtype))
+    return _prod(input, dim, keepdim)
+
+
+@op
+def _cumsum(input: Array, dim: int) -> Array:
+    """y_i = input_0 + ... + input_i along dim"""
+    kind = None if input.dtype.kind == "f" else dtypes.I64
+    if input.ndim == 0:
+        return input.astype(kind or input.dtype)
+    return xp(input).cumsum(input, axis=axis_of(dim, input.ndim, "cumsum"), dtype=kind)
+
+
+_cumsum.vjp(input=lambda g, dim: _reversed_cumsum(g, dim))
+
+
+def _reversed_cumsum(g: Tensor, dim: int) -> Tensor:
+    return flip(_cumsum(flip(g, (dim,)), dim), (dim,)) if g._array.ndim else g
+
+
+def cumsum(input: Tensor, dim: int, *, dtype: object = None) -> Tensor:
+    """y_i = input_0 + ... + input_i along dim.
+
+    https://docs.pytorch.org/docs/stable/generated/torch.cumsum.html
+    """
+    return _cumsum(input if dtype is None else cast(input, dtypes.to_numpy(dtype)), dim)
+
+
+# --------------------------------------------------------------------------------------- extremes
+
+
+@op
+def amax(input: Array, dim: Dim = (), keepdim: bool = False) -> Array:
+    """y = the largest element over dim; equal largest elements share the gradient evenly"""
+    axes = axes_of(dim, input.ndim, "amax")
+    _refuse_empty(input, axes, "amax")
+    return input.max(axis=axes, keepdims=keepdim)
+
+
+@op
+def amin(input: Array, dim: Dim = (), keepdim: bool = False) -> Array:
+    """y = the smallest element over dim; equal smallest elements share the gradient evenly"""
+    axes = axes_of(dim, input.ndim, "amin")
+    _refuse_empty(input, axes, "amin")
+    return input.min(axis=axes, keepdims=keepdim)
+
+
+def _shared(g: Tensor, input: Tensor, out: Tensor, dim: Dim, keepdim: bool) -> Tensor:
+    """g / (how many are equal to the extreme) on each of those."""
+    shape = input._array.shape
+    equal = cast(input == _spread(out, shape, dim, keepdim), input._array.dtype)
+    return _spread(g, shape, dim, keepdim) * equal / _sum(equal, dim, True)
+
+
+amax.vjp(input=_shared)
+amin.vjp(input=_shared)
+
+
+@op
+def argmax(input: Array, dim: int | None = None, keepdim: bool = False) -> Array:
+    """y = position of the largest element along dim (the first one), or in the flat tensor"""
+    return _position(input, dim, keepdim, "argmax")
+
+
+@op
+def argmin(input: Array, dim: int | None = None, keepdim: bool = False) -> Array:
+    """y = position of the smallest element along dim (the first one), or in the flat tensor"""
+    return _position(input, dim, keepdim, "argmin")
+
+
+def _position(input: Array, dim: int | None, keepdim: bool, name: str) -> Array:
+    axes = axes_of(dim, input.ndim, name)
+    _refuse_empty(input, axes, name)
+    axis = None if dim is None or input.ndim == 0 else axes[0]
+    return getattr(xp(input), name)(input, axis=axis, keepdims=keepdim)
+
+
+class Extreme(NamedTuple):
+    """Result of max(dim) and min(dim)."""
+
+    values: Tensor
+    indices: Tensor
+
+
+def max(
+    input: Tensor, dim: int | Tensor | None = None, keepdim: bool = False
+) -> Tensor | Extreme:
+    """max(input): the largest element, ties share the gradient.
+    max(input, dim): (values, indices) along dim, the first of equal ones, which gets the gradient.
+    max(input, other): elementwise, see maximum.
+
+    https://docs.pytorch.org/docs/stable/generated/torch.max.html
+    """
+    if isinstance(dim, Tensor):
+        return _maximum(input, dim)
+    return amax(input) if dim is None else _extreme(input, argmax(input, dim, True), dim, keepdim)
+
+
+def min(
+    input: Tensor, dim: int | Tensor | None = None, keepdim: bool = False
+) -> Tensor | Extreme:
+    """As max, for the smallest.
+
+    https://docs.pytorch.org/docs/stable/generated/torch.min.html
+    """
+    if isinstance(dim, Tensor):
+        return _minimum(input, dim)
+    return amin(input) if dim is None else _extreme(input, argmin(input, dim, True), dim, keepdim)
+
+
+def _extreme(input: Tensor, indices: Tensor, dim: int, keepdim: bool) -> Extreme:
+    values = gather(input, dim, indices)
+    if not keepdim and input._array.ndim:
+        values, indices = values.squeeze(dim), indices.squeeze(dim)
+    return Extreme(values, indices)
+
+
+@op
+def all(input: Array, dim: Dim = None, keepdim: bool = False) -> Array:
+    """y = no element over dim is 0"""
+    return input.all(axis=axes_of(dim, input.ndim, "all"), keepdims=keepdim)
+
+
+@op
+def any(input: Array, dim: Dim = None, keepdim: bool = False) -> Array:
+    """y = some element over dim is not 0"""
+    return input.any(axis=axes_of(dim, input.ndim, "any"), keepdims=keepdim)
+
+
+# -------------------------------------------------------------------- exponentials over a dimension
+
+
+@definition
+def logsumexp(input: Tensor, dim: Dim, keepdim: bool = False) -> Tensor:
+    """y = ln sum e^input over dim, computed as m + ln sum e^(input - m) with m the largest"""
+    _need_float(input._array, "logsumexp")
+    m = _shift(input, dim)
+    total = log(_sum(exp(input - m), dim, keepdim))
+    return total + m.reshape(total._array.shape)
+
+
+logsumexp.vjp(
+    input=lambda g, input, out, dim, keepdim: (
+        _spread(g, input._array.shape, dim, keepdim)
+        * exp(input - _spread(out, input._array.shape, dim, keepdim))
+    )
+)
+
+
+def _shift(input: Tensor, dim: Dim) -> Tensor:
+    """The largest element, as a constant; 0 where that is infinite (inf - inf would be nan)."""
+    m = amax(input.detach(), dim, True)
+    return where(logical_and(m < math.inf, m > -math.inf), m, 0.0)
+
+
+@definition
+def _softmax(input: Tensor, dim: int) -> Tensor:
+    """y = e^input / sum e^input over dim"""
+    _need_float(input._array, "softmax")
+    if input._array.size == 0:
+        return input.clone()
+    e = exp(input - amax(input.detach(), dim, True))
+    return e / _sum(e, dim, True)
+
+
+_softmax.vjp(input=lambda g, out, dim: g * out - out * _sum(g * out, dim, True))
+
+
+@definition
+def _log_softmax(input: Tensor, dim: int) -> Tensor:
+    """y = input - ln sum e^input over dim"""
+    _need_float(input._array, "log_softmax")
+    if input._array.size == 0:
+        return input.clone()
+    shifted = input - amax(input.detach(), dim, True)
+    return shifted - log(_sum(exp(shifted), dim, True))
+
+
+_log_softmax.vjp(input=lambda g, out, dim: g - exp(out) * _sum(g, dim, True))
+
+
+def softmax(input: Tensor, dim: int, dtype: object = None) -> Tensor:
+    """y = e^input / sum e^input over dim.
+
+    https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.softmax.html
+    """
+    return _softmax(input if dtype is None else cast(input, dtypes.to_numpy(dtype)), dim)
+
+
+def log_softmax(input: Tensor, dim: int, dtype: object = None) -> Tensor:
+    """y = input - ln sum e^input over dim.
+
+    https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.log_softmax.html
+    """
+    return _log_softmax(input if dtype is None else cast(input, dtypes.to_numpy(dtype)), dim)
+
+
+def norm(
+    input: Tensor, p: float | str = "fro", dim: Dim = None, keepdim: bool = False
+) -> Tensor:
+    """y = (sum |input|^p)^(1/p) over dim; p="fro" is 2; the subgradient at 0 is 0.
+
+    https://docs.pytorch.org/docs/stable/generated/torch.norm.html
+    """
+    p = 2.0 if p == "fro" else float(p)
+    size = input.abs()
+    if p == math.inf:
+        return amax(size, dim, keepdim)
+    if p == 1.0:
+        return _sum(size, dim, keepdim)
+    total = _sum(input * input if p == 2.0 else size**p, dim, keepdim)
+    zero = total == 0
+    return where(zero, 0.0, where(zero, 1.0, total) ** (1 / p))

@@ -1,0 +1,589 @@
+"""Tensor's operators, methods, printing and protocols.
+
+The class itself (its fields) is in `minidl/tape.py`; an operator is the op's own function, so
+`x * y` goes straight to `ops/elementwise.py`.
+"""
+
+from __future__ import annotations
+
+import builtins
+import operator
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from . import backward as _walk
+from . import device as devices
+from . import dtypes, ops, tape
+from .errors import DeviceError, DTypeError, GraphError, ShapeError
+from .ops import elementwise, index
+from .ops.shape import shape_of
+from .tape import Leaf, Node, Tensor, edge_of, in_place, wrap
+
+# ------------------------------------------------------------------ operators and simple methods
+
+_OPERATORS = {
+    "add": elementwise._add, "sub": elementwise._sub, "mul": ops.mul, "truediv": elementwise._div,
+    "pow": elementwise._pow, "floordiv": ops.floor_divide, "mod": ops.remainder,
+}  # fmt: skip
+_COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge")
+
+# Functions of minidl whose first argument is the tensor: `minidl.exp(x)` is `x.exp()`.
+_METHODS = """
+    add sub mul div pow neg square reciprocal floor_divide remainder exp log log1p expm1 sqrt rsqrt
+    sin cos tanh sigmoid erf relu abs sign floor ceil trunc round maximum minimum clamp eq ne lt le
+    gt ge logical_and logical_or logical_xor logical_not isnan isinf isfinite clone
+    sum mean var std prod cumsum amax amin argmax argmin max min all any logsumexp softmax
+    log_softmax norm transpose squeeze unsqueeze narrow diagonal flatten movedim t split chunk
+    unbind roll tril triu repeat gather scatter scatter_add index_select masked_fill nonzero sort
+    argsort topk matmul mm bmm multinomial bernoulli
+""".split()
+
+# Methods that also exist in place, as `name_`.
+_IN_PLACE = """
+    add sub mul div pow neg square reciprocal exp log sqrt rsqrt tanh sigmoid relu abs floor ceil
+    round clamp masked_fill scatter scatter_add floor_divide remainder tril triu
+""".split()
+
+
+def _reflected(function: Callable) -> Callable:
+    def reflected(self: Tensor, other: Any) -> Tensor:
+        return function(other, self)
+
+    return reflected
+
+
+def _in_place_method(name: str) -> Callable:
+    function = getattr(ops, name)
+
+    def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        return in_place(f"{name}_", function, self, args, kwargs)
+
+    method.__name__ = method.__qualname__ = f"{name}_"
+    method.__doc__ = f"`{name}`, written into this tensor's own memory."
+    return method
+
+
+def _comparison(name: str) -> Callable:
+    function = getattr(ops, name)
+
+    def compare(self: Tensor, other: Any) -> Any:
+        if not isinstance(other, (Tensor, int, float, np.ndarray, np.generic)):
+            return NotImplemented  # so that `x == None` is False, as for any object
+        return function(self, other)
+
+    return compare
+
+
+def _attach() -> None:
+    for name in _METHODS:
+        setattr(Tensor, name, getattr(ops, name))
+    for name in _IN_PLACE:
+        setattr(Tensor, f"{name}_", _in_place_method(name))
+    for name, function in _OPERATORS.items():
+        setattr(Tensor, f"__{name}__", function)
+        setattr(Tensor, f"__r{name}__", _reflected(function))
+        method = {"truediv": "div", "floordiv": "floor_divide", "mod": "remainder"}.get(name, name)
+        setattr(Tensor, f"__i{name}__", getattr(Tensor, f"{method}_"))
+    for name in _COMPARISONS:
+        setattr(Tensor, f"__{name}__", _comparison(name))
+    Tensor.__hash__ = object.__hash__
+    Tensor.__radd__ = elementwise._add
+    Tensor.__rmul__ = ops.mul
+    Tensor.__neg__ = ops.neg
+    Tensor.__abs__ = ops.abs
+    Tensor.__matmul__ = ops.matmul
+    Tensor.__rmatmul__ = _reflected(ops.matmul)
+    Tensor.__getitem__ = index.getitem
+    Tensor.__setitem__ = index.setitem
+    Tensor.absolute, Tensor.multiply, Tensor.subtract = ops.abs, ops.mul, ops.sub
+    for name, value in vars(_Methods).items():
+        if not name.startswith("__") or name in _SPECIAL:
+            setattr(Tensor, name, value)
+
+
+_SPECIAL = """
+    __init__ __repr__ __format__ __len__ __iter__ __bool__ __int__ __float__ __index__ __contains__
+    __array__ __dlpack__ __dlpack_device__ __deepcopy__ __reduce_ex__ __invert__ __and__ __or__
+    __xor__
+""".split()
+
+
+class _Methods:
+    """Methods that are more than an op; moved onto Tensor below."""
+
+    def __init__(self: Tensor, data: Any = (), *sizes: int):
+        """`Tensor(2, 3)` is uninitialised memory, `Tensor([1, 2])` data, in the default float."""
+        if isinstance(data, int):
+            array = np.empty((data, *sizes), dtypes.default_float())
+        else:
+            array = ops.tensor(data, dtype=dtypes.get_default_dtype())._array
+        self._array, self._node, self._version, self._view = array, None, [0], None
+        self.grad = None
+
+    # ---- what it is
+
+    @property
+    def shape(self: Tensor) -> tuple[int, ...]:
+        """Sizes of the dimensions."""
+        return self._array.shape
+
+    def size(self: Tensor, dim: int | None = None) -> Any:
+        """The shape, or the size of one dimension."""
+        return self._array.shape if dim is None else self._array.shape[dim]
+
+    @property
+    def ndim(self: Tensor) -> int:
+        """Number of dimensions."""
+        return self._array.ndim
+
+    def dim(self: Tensor) -> int:
+        """Number of dimensions."""
+        return self._array.ndim
+
+    def numel(self: Tensor) -> int:
+        """Number of elements."""
+        return self._array.size
+
+    nelement = numel
+
+    @property
+    def dtype(self: Tensor) -> dtypes.dtype:
+        """Element type."""
+        return dtypes._BY_NUMPY[self._array.dtype]
+
+    @property
+    def device(self: Tensor) -> devices.device:
+        """Where its memory is."""
+        return devices.device_of(self._array)
+
+    @property
+    def is_cuda(self: Tensor) -> bool:
+        """Whether it is on a GPU."""
+        return self.device.type == "cuda"
+
+    def is_floating_point(self: Tensor) -> bool:
+        """Whether its elements are floats."""
+        return self._array.dtype.kind == "f"
+
+    def element_size(self: Tensor) -> int:
+        """Bytes of one element."""
+        return self._array.itemsize
+
+    def stride(self: Tensor, dim: int | None = None) -> Any:
+        """Elements (not bytes) to step over for the next index of each dimension."""
+        steps = tuple(s // self._array.itemsize for s in self._array.strides)
+        return steps if dim is None else steps[dim]
+
+    def is_contiguous(self: Tensor) -> bool:
+        """Whether its elements lie in row-major order without gaps."""
+        return self._array.flags.c_contiguous
+
+    def contiguous(self: Tensor) -> Tensor:
+        """Itself if contiguous, else a copy that is."""
+        return self if self._array.flags.c_contiguous else ops.clone(self)
+
+    def data_ptr(self: Tensor) -> int:
+        """Address of the first element."""
+        return self._array.__array_interface__["data"][0]
+
+    @property
+    def T(self: Tensor) -> Tensor:
+        """All dimensions in reverse order."""
+        return ops.permute(self, tuple(range(self._array.ndim))[::-1])
+
+    @property
+    def mT(self: Tensor) -> Tensor:
+        """The last two dimensions swapped."""
+        return ops.transpose(self, -2, -1)
+
+    # ---- shapes given as numbers or as a tuple
+
+    def view(self: Tensor, *shape: Any) -> Tensor:
+        """The same memory in another shape, or (given a dtype) its bytes as another type."""
+        if len(shape) == 1 and isinstance(shape[0], dtypes.dtype):
+            raise NotImplementedError("view(dtype) is not implemented; use .to(dtype) to convert.")
+        return ops.view(self, shape_of(shape))
+
+    def reshape(self: Tensor, *shape: Any) -> Tensor:
+        """The same elements in another shape, a view where possible."""
+        return ops.reshape(self, shape_of(shape))
+
+    def view_as(self: Tensor, other: Tensor) -> Tensor:
+        """`view` in the shape of other."""
+        return ops.view(self, other._array.shape)
+
+    def reshape_as(self: Tensor, other: Tensor) -> Tensor:
+        """`reshape` in the shape of other."""
+        return ops.reshape(self, other._array.shape)
+
+    def permute(self: Tensor, *dims: Any) -> Tensor:
+        """Its dimensions in the order `dims`."""
+        return ops.permute(self, shape_of(dims))
+
+    def expand(self: Tensor, *shape: Any) -> Tensor:
+        """Repeated along dimensions of size 1 and new leading ones; -1 keeps a size."""
+        return ops.expand(self, shape_of(shape))
+
+    def expand_as(self: Tensor, other: Tensor) -> Tensor:
+        """`expand` to the shape of other."""
+        return ops.expand(self, other._array.shape)
+
+    def flip(self: Tensor, *dims: Any) -> Tensor:
+        """The order along dims reversed, as a copy."""
+        return ops.flip(self, shape_of(dims))
+
+    # ---- values
+
+    def item(self: Tensor) -> Any:
+        """The number in a tensor with one element."""
+        if self._array.size != 1:
+            raise ShapeError(
+                f"item: only a tensor with one element is a number, this one has shape "
+                f"{self._array.shape}."
+            )
+        return self._array.item()
+
+    def tolist(self: Tensor) -> Any:
+        """Nested lists of Python numbers."""
+        return self._array.tolist()
+
+    def numpy(self: Tensor, *, force: bool = False) -> np.ndarray:
+        """Its memory as a NumPy array: a change of one is a change of both.
+
+        Raises GraphError if it requires a gradient, DeviceError if it is not on the CPU;
+        force=True detaches and copies instead.
+        """
+        home = devices.of(self._array)
+        if force:
+            return home.to_numpy(self._array)
+        if self.requires_grad:
+            raise GraphError(
+                "numpy(): this tensor requires a gradient, which NumPy would not follow; use "
+                "x.detach().numpy()."
+            )
+        if home.type != "cpu":
+            raise DeviceError("numpy(): this tensor is on the GPU; use x.cpu().numpy().")
+        return self._array
+
+    def __array__(self: Tensor, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(self.numpy(), dtype=dtype, copy=copy)
+
+    def __dlpack__(self: Tensor, **options: Any) -> Any:
+        if self.requires_grad:
+            raise GraphError("__dlpack__: this tensor requires a gradient; use x.detach().")
+        return self._array.__dlpack__(**options)
+
+    def __dlpack_device__(self: Tensor) -> tuple:
+        return self._array.__dlpack_device__()
+
+    def __len__(self: Tensor) -> int:
+        if self._array.ndim == 0:
+            raise TypeError("len() of a 0-d tensor")
+        return self._array.shape[0]
+
+    def __iter__(self: Tensor) -> Iterator[Tensor]:
+        if self._array.ndim == 0:
+            raise TypeError("iteration over a 0-d tensor")
+        return iter(ops.unbind(self, 0))
+
+    def __bool__(self: Tensor) -> bool:
+        if self._array.size != 1:
+            raise ShapeError(
+                f"a tensor of shape {self._array.shape} is neither true nor false; use .any(), "
+                ".all(), or compare with `is None`."
+            )
+        return builtins.bool(self._array.item())
+
+    def __int__(self: Tensor) -> int:
+        return builtins.int(self.item())
+
+    def __float__(self: Tensor) -> float:
+        return builtins.float(self.item())
+
+    def __index__(self: Tensor) -> int:
+        return operator.index(self.item())
+
+    def __contains__(self: Tensor, value: Any) -> bool:
+        return builtins.bool((self == value).any())
+
+    def __invert__(self: Tensor) -> Tensor:
+        return ops.logical_not(self) if self._array.dtype.kind == "b" else wrap(~self._array)
+
+    def __and__(self: Tensor, other: Any) -> Tensor:
+        return _bitwise("&", operator.and_, self, other)
+
+    def __or__(self: Tensor, other: Any) -> Tensor:
+        return _bitwise("|", operator.or_, self, other)
+
+    def __xor__(self: Tensor, other: Any) -> Tensor:
+        return _bitwise("^", operator.xor, self, other)
+
+    # ---- conversions
+
+    def to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """In another type and/or on another device: to(dtype), to(device), to(device, dtype),
+        to(other). Itself if nothing changes. `non_blocking` and `memory_format` change nothing.
+        """
+        dtype, device = kwargs.get("dtype"), kwargs.get("device")
+        for a in args:
+            if isinstance(a, Tensor):
+                dtype, device = a.dtype, a.device
+            elif isinstance(a, (str, devices.device)):
+                device = a
+            elif a is not None and not isinstance(a, bool):
+                dtype = a
+        t = self
+        if device is not None and devices.device(device).type != self.device.type:
+            t = ops.transferred(t, devices.device(device).type)
+        if dtype is not None and t._array.dtype != dtypes.to_numpy(dtype):
+            t = tape.cast(t, dtypes.to_numpy(dtype))
+        return ops.clone(self) if t is self and kwargs.get("copy") else t
+
+    def type_as(self: Tensor, other: Tensor) -> Tensor:
+        """In the type of other."""
+        return self.to(other.dtype)
+
+    def cpu(self: Tensor) -> Tensor:
+        """On the CPU."""
+        return self.to("cpu")
+
+    def cuda(self: Tensor, device: Any = None) -> Tensor:
+        """On the GPU."""
+        return self.to("cuda" if device is None else devices.device("cuda", device))
+
+    def float(self: Tensor) -> Tensor:
+        """In float32."""
+        return self.to(dtypes.float32)
+
+    def double(self: Tensor) -> Tensor:
+        """In float64."""
+        return self.to(dtypes.float64)
+
+    def half(self: Tensor) -> Tensor:
+        """In float16."""
+        return self.to(dtypes.float16)
+
+    def long(self: Tensor) -> Tensor:
+        """In int64."""
+        return self.to(dtypes.int64)
+
+    def int(self: Tensor) -> Tensor:
+        """In int32."""
+        return self.to(dtypes.int32)
+
+    def bool(self: Tensor) -> Tensor:
+        """True where not 0."""
+        return self.to(dtypes.bool_)
+
+    # ---- gradients
+
+    @property
+    def requires_grad(self: Tensor) -> bool:
+        """Whether a backward would reach it."""
+        return edge_of(self) is not None
+
+    @requires_grad.setter
+    def requires_grad(self: Tensor, value: bool) -> None:
+        self.requires_grad_(value)
+
+    def requires_grad_(self: Tensor, requires_grad: bool = True) -> Tensor:
+        """Makes it a leaf that requires a gradient, or no longer. Raises for other than leaves."""
+        if requires_grad:
+            return ops.with_gradient(self)
+        if edge_of(self).__class__ is Node:
+            raise GraphError(
+                "requires_grad can only be switched off on leaf tensors; use x.detach() for a "
+                "tensor that was computed."
+            )
+        self._node = None
+        return self
+
+    @property
+    def is_leaf(self: Tensor) -> bool:
+        """Whether it was made by the user rather than computed from what requires a gradient."""
+        return edge_of(self).__class__ is not Node
+
+    @property
+    def grad_fn(self: Tensor) -> Node | None:
+        """The node it came from, None for leaves."""
+        edge = edge_of(self)
+        return edge if edge.__class__ is Node else None
+
+    @property
+    def data(self: Tensor) -> Tensor:
+        """Its memory without history; writes to it are not seen by autograd."""
+        return wrap(self._array)
+
+    @data.setter
+    def data(self: Tensor, value: Tensor) -> None:
+        self._array = value._array
+        self._version = [0]
+        if self._node.__class__ is Leaf:
+            self._node.shape = value._array.shape
+
+    def detach(self: Tensor) -> Tensor:
+        """The same memory without history."""
+        other = wrap(self._array)
+        other._version = self._version
+        return other
+
+    def detach_(self: Tensor) -> Tensor:
+        """Forgets its history."""
+        if self._view is not None:
+            raise GraphError("detach_: a view cannot forget its base in place; use detach().")
+        self._node = None
+        return self
+
+    def backward(
+        self: Tensor,
+        gradient: Tensor | None = None,
+        retain_graph: builtins.bool | None = None,
+        create_graph: builtins.bool = False,
+        inputs: Any = None,
+    ) -> None:
+        """Adds d(sum of self * gradient)/d(leaf) to every leaf's `grad`; see autograd.backward."""
+        _walk.backward(self, gradient, retain_graph, create_graph, inputs)
+
+    def register_hook(self: Tensor, hook: Callable[[Tensor], Tensor | None]) -> Handle:
+        """Calls `hook(gradient)` when its gradient is complete; what it returns replaces it."""
+        edge = edge_of(self)
+        if edge is None:
+            raise GraphError("register_hook: this tensor does not require a gradient.")
+        return Handle(edge, hook)
+
+    def retain_grad(self: Tensor) -> None:
+        """Keeps the gradient of a computed tensor in its `grad`, as leaves do."""
+        edge = edge_of(self)
+        if edge is None:
+            raise GraphError("retain_grad: this tensor does not require a gradient.")
+        retained = edge.hooks and builtins.any(
+            h.__class__ is tape.Retain and h.tensor() is self for h in edge.hooks.values()
+        )
+        if edge.__class__ is Node and not retained:
+            Handle(edge, tape.Retain(self))
+
+    # ---- writing
+
+    def copy_(self: Tensor, src: Tensor, non_blocking: builtins.bool = False) -> Tensor:
+        """Overwrites it with src, which broadcasts and is converted."""
+        tape.write(self, ..., src)
+        return self
+
+    def fill_(self: Tensor, value: Any) -> Tensor:
+        """Overwrites it with one number."""
+        tape.write(self, ..., value)
+        return self
+
+    def zero_(self: Tensor) -> Tensor:
+        """Overwrites it with zeros."""
+        return self.fill_(0)
+
+    def normal_(self: Tensor, mean: Any = 0.0, std: Any = 1.0, *, generator: Any = None) -> Tensor:
+        """Overwrites it with numbers of the normal distribution."""
+        noise = ops.randn(
+            self._array.shape, generator=generator, dtype=self.dtype, device=self.device
+        )
+        return self.copy_(noise * std + mean)
+
+    def uniform_(self: Tensor, a: Any = 0.0, b: Any = 1.0, *, generator: Any = None) -> Tensor:
+        """Overwrites it with numbers uniform in [a, b)."""
+        noise = ops.rand(
+            self._array.shape, generator=generator, dtype=self.dtype, device=self.device
+        )
+        return self.copy_(noise * (b - a) + a)
+
+    def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Any = None) -> Tensor:
+        """Overwrites it with 1 with probability p, else 0."""
+        noise = ops.rand(self._array.shape, generator=generator, device=self.device)
+        return self.copy_(noise < p)
+
+    def addcmul_(self: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) -> Tensor:
+        """self += value * tensor1 * tensor2"""
+        return self.add_(tensor1 * tensor2, alpha=value)
+
+    def addcdiv_(self: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) -> Tensor:
+        """self += value * tensor1 / tensor2"""
+        return self.add_(tensor1 / tensor2, alpha=value)
+
+    def new_zeros(self: Tensor, *size: Any, dtype: Any = None) -> Tensor:
+        """Zeros in its type, on its device."""
+        return ops.zeros(shape_of(size), dtype=dtype or self.dtype, device=self.device)
+
+    def new_ones(self: Tensor, *size: Any, dtype: Any = None) -> Tensor:
+        """Ones in its type, on its device."""
+        return ops.ones(shape_of(size), dtype=dtype or self.dtype, device=self.device)
+
+    # ---- printing, copying
+
+    def __repr__(self: Tensor) -> str:
+        array = devices.of(self._array).to_numpy(self._array)
+        body = np.array2string(array, precision=4, separator=", ", prefix="tensor(", threshold=1000)
+        extra = ""
+        if self.device.type != "cpu":
+            extra += f", device='{self.device}'"
+        if array.dtype not in (dtypes.default_float(), dtypes.I64, dtypes.BOOL) or not array.size:
+            extra += f", dtype={self.dtype}"
+        if self.grad_fn is not None:
+            extra += f", grad_fn=<{self.grad_fn.op.name}>"
+        elif self.requires_grad:
+            extra += ", requires_grad=True"
+        return f"tensor({body}{extra})"
+
+    def __format__(self: Tensor, spec: str) -> str:
+        return format(self.item(), spec) if self._array.ndim == 0 and spec else str(self)
+
+    def __deepcopy__(self: Tensor, memo: dict) -> Tensor:
+        if not self.is_leaf:
+            raise GraphError("deepcopy: only leaf tensors can be copied; use x.detach().clone().")
+        copied = _new_like(self, self._array.copy())
+        memo[id(self)] = copied
+        if self.grad is not None:
+            copied.grad = self.grad.__deepcopy__(memo)
+        return copied
+
+    def __reduce_ex__(self: Tensor, protocol: Any) -> tuple:
+        if not self.is_leaf:
+            raise GraphError("pickle: only leaf tensors can be pickled; use x.detach().")
+        array = devices.of(self._array).to_numpy(self._array)
+        return _rebuilt, (self.__class__, array, self.requires_grad)
+
+
+class Handle:
+    """What register_hook returns: `remove()` takes the hook off again."""
+
+    def __init__(self, edge: Node | Leaf, hook: Callable):
+        if edge.hooks is None:
+            edge.hooks = {}
+        self.hooks, self.key = edge.hooks, object()
+        edge.hooks[self.key] = hook
+
+    def remove(self) -> None:
+        self.hooks.pop(self.key, None)
+
+
+def _bitwise(symbol: str, function: Callable, a: Tensor, b: Any) -> Tensor:
+    b = b._array if isinstance(b, Tensor) else b
+    if a._array.dtype.kind not in "biu" or getattr(b, "dtype", dtypes.I64).kind not in "biu":
+        raise DTypeError(f"{symbol}: expected bool or integer tensors, got {a.dtype}.")
+    return wrap(function(a._array, b))
+
+
+def _new_like(t: Tensor, array: Any) -> Tensor:
+    copied = wrap(array)
+    if t.__class__ is not Tensor:
+        copied = t.__class__.__new__(t.__class__)
+        copied._array, copied._node, copied._version, copied._view = array, None, [0], None
+        copied.grad = None
+        copied.__dict__.update(t.__dict__)
+    return ops.with_gradient(copied) if t.requires_grad else copied
+
+
+def _rebuilt(kind: type, array: np.ndarray, requires_grad: bool) -> Tensor:
+    t = kind.__new__(kind)
+    t._array, t._node, t._version, t._view, t.grad = array, None, [0], None, None
+    return ops.with_gradient(t) if requires_grad else t
+
+
+_attach()
