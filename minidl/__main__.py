@@ -7,7 +7,6 @@ import sys
 from importlib import metadata, util
 from pathlib import Path
 
-
 WELCOME = """\
 What next?
 
@@ -120,15 +119,15 @@ def numba() -> str:
 
 def cupy() -> str:
     """The GPU as `minidl.device` finds it, or what it says is missing."""
-    from . import device
+    from .device import backend
     from .errors import DeviceError
 
     try:
-        backend = device.backend("cuda")
+        gpu = backend("cuda")
     except DeviceError as error:
         return str(error)
-    driver = backend.module.cuda.runtime.driverGetVersion()
-    return f"{backend.module.__version__}  CUDA driver {driver}, {backend.count()} GPUs"
+    driver = gpu.module.cuda.runtime.driverGetVersion()
+    return f"{gpu.module.__version__}  CUDA driver {driver}, {gpu.count()} GPUs"
 
 
 def data() -> list[tuple[str, str]]:

@@ -188,7 +188,6 @@ class _FunctionOp(Op):
         self.name = function.__name__
         self.function, self.ctx = function, ctx
         self.inputs = [f"argument {i}" for i in range(count)]
-        self.reads, self.reads_out = [()] * count, [False] * count
 
     def pull(self, node: Node, g: Any, edges: Iterable, create_graph: bool) -> list:
         grads = g if isinstance(g, list) else [g]
@@ -221,7 +220,8 @@ def _record(
 ) -> None:
     op = _FunctionOp(cls, ctx, len(args))
     kinds = [a._array.dtype if isinstance(a, Tensor) else None for a in args]
-    node = tape.record(op, edges, args, (), outputs[0], {"kinds": kinds})
+    needs = tuple([edge is not None for edge in edges])
+    node = tape.record(op, edges, needs, args, (), outputs[0], {"kinds": kinds})
     node.aux = [
         (tape.device.xp(t._array), t._array.shape, t._array.dtype)
         for t in outputs
@@ -233,7 +233,7 @@ def _record(
         if t._array.dtype.kind != "f" or id(given) in ctx.non_differentiable:
             continue
         if several:
-            tape.record(tape.PICK, (node,), (), (), t, {"index": i, "of": len(outputs)})
+            tape.record(tape.PICK, (node,), 1, (), (), t, {"index": i, "of": len(outputs)})
         else:
             t._node = node
     node.saved = [_entry(t, raw, outputs) for t in ctx.to_save]

@@ -89,6 +89,7 @@ def walk(
     pending: dict[Edge, Tensor | list] = {}
     heap: list[tuple[int, Node]] = []
     found: dict[Node, Tensor] = {}
+    add, anomaly = named("add"), mode.anomaly
     with grad_mode(create_graph):
         for edge, gradient in roots:
             if needed is None or edge in needed:
@@ -107,13 +108,14 @@ def walk(
                 edges = tuple([edge if edge in needed else None for edge in edges])
                 if not any(edge is not None for edge in edges):
                     continue
-            if node.op is PICK:
+            op = node.op
+            if op is PICK:
                 _pay_part(pending, heap, node, g)
                 continue
             if node.saved is None:
                 tape.raise_freed(node)
-            gradients = node.op.pull(node, g, edges, create_graph)
-            if mode.anomaly:
+            gradients = op.pull(node, g, edges, create_graph)
+            if anomaly:
                 _check_finite(node, gradients)
             for edge, gradient in zip(edges, gradients, strict=True):
                 if edge is None or gradient is None:
@@ -122,15 +124,13 @@ def walk(
                     gradient = fit(gradient, edge.shape, node)
                 held = pending.get(edge)
                 if held is not None:
-                    pending[edge] = named("add")(held, gradient)
+                    pending[edge] = add(held, gradient)
                 else:
                     pending[edge] = gradient
                     if edge.__class__ is Node:
                         heappush(heap, (-edge.sequence, edge))
-            if not keep:
-                if node.saved or node.out is not None:
-                    node.saved = node.out = None
-                node.aux = None
+            if not keep and (node.saved or node.out is not None):
+                node.saved = node.out = node.aux = None
         for leaf in pending:
             if leaf.hooks:
                 pending[leaf] = _hooked(leaf, pending[leaf])

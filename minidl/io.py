@@ -22,7 +22,8 @@ from typing import Any
 import numpy as np
 
 import minidl
-from minidl import device, tape
+from minidl.device import device, of, xp
+from minidl.tape import wrap
 
 FORMAT = 1
 DTYPES = {
@@ -50,7 +51,7 @@ def save(obj: Any, f: str | os.PathLike) -> None:
     Raises TypeError, naming the place in the tree, for anything else, and ValueError for a list or
     dict that contains itself.
     """
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save as to_bytes
 
     path = Path(f)
     arrays, references = _store(_tensors(obj, "obj", (), set()))
@@ -58,8 +59,9 @@ def save(obj: Any, f: str | os.PathLike) -> None:
     text = json.dumps(description, separators=(",", ":"), allow_nan=False)
     temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}.tmp")
     try:
-        save_file(arrays, temporary, metadata={"minidl": text})
-        with open(temporary, "rb+") as file:
+        with open(temporary, "xb") as file:
+            file.write(to_bytes(arrays, metadata={"minidl": text}))
+            file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
     finally:
@@ -67,7 +69,7 @@ def save(obj: Any, f: str | os.PathLike) -> None:
 
 
 def load(
-    f: str | os.PathLike, map_location: str | device.device | None = None, weights_only: bool = True
+    f: str | os.PathLike, map_location: str | device | None = None, weights_only: bool = True
 ) -> Any:
     """The tree in the file `f`, with its tensors on the CPU or on the device `map_location`.
 
@@ -242,24 +244,24 @@ def _store_shared(
     low, high = min(low for low, _ in bounds), max(high for _, high in bounds)
     name, first = next(iter(group.values()))
     flat = np.zeros((high - low) // first.itemsize, np.dtype(str(first.dtype)))
-    stored = flat
-    for identity, (own_name, array) in group.items():
+    whole = None
+    for own_name, array in group.values():
         offset = _address(array) - low
         np.ndarray(array.shape, flat.dtype, flat, offset, array.strides)[...] = _to_numpy(array)
-        strides = [stride // array.itemsize for stride in array.strides]
-        view = {"shape": list(array.shape), "strides": strides, "offset": offset // array.itemsize}
-        references[identity] = {"view": view}
-        if stored is flat and array.size == flat.size and array.flags.c_contiguous:
-            name, stored = own_name, flat.reshape(array.shape)
+        if whole is None and array.size == flat.size and array.flags.c_contiguous:
+            name, whole = own_name, array
+    arrays[name] = flat if whole is None else flat.reshape(whole.shape)
+    for identity, (_, array) in group.items():
+        if array is whole:
             references[identity] = {"tensor": name}
-    for identity in group:
-        if "view" in references[identity]:
-            references[identity]["view"]["of"] = name
-    arrays[name] = stored
+            continue
+        strides = [stride // array.itemsize for stride in array.strides]
+        offset = (_address(array) - low) // array.itemsize
+        references[identity] = {"view": [name, list(array.shape), strides, offset]}
 
 
 def _to_numpy(array: Any) -> np.ndarray:
-    return device.of(array).to_numpy(array)
+    return of(array).to_numpy(array)
 
 
 # -------------------------------------------------------------------------------------- the file
@@ -342,9 +344,10 @@ def _decode(node: Any, tensors: dict[str, minidl.Tensor], views: dict[str, minid
     if kind == "tensor":
         return tensors[value]
     if kind == "view":
-        key = json.dumps(value, sort_keys=True)
+        key = json.dumps(value)
         if key not in views:
-            views[key] = _view(tensors[value["of"]], **value)
+            name, shape, strides, offset = value
+            views[key] = _view(tensors[name], shape, strides, offset)
         return views[key]
     if kind == "dict":
         return {_decode(key, {}, {}): _decode(entry, tensors, views) for key, entry in value}
@@ -355,18 +358,16 @@ def _decode(node: Any, tensors: dict[str, minidl.Tensor], views: dict[str, minid
     raise ValueError(f"unknown kind {kind!r}")
 
 
-def _view(
-    base: minidl.Tensor, of: str, shape: list[int], strides: list[int], offset: int
-) -> minidl.Tensor:
+def _view(base: minidl.Tensor, shape: list[int], strides: list[int], offset: int) -> minidl.Tensor:
     """A tensor on the memory of `base`; strides and offset count elements."""
     flat = base._array.reshape(-1)
     reaches = [(size - 1) * stride for size, stride in zip(shape, strides, strict=True)]
     low = offset + sum(min(reach, 0) for reach in reaches)
     high = offset + sum(max(reach, 0) for reach in reaches)
     if min(shape, default=1) < 1 or low < 0 or high >= flat.size:
-        raise ValueError(f"a view of {of} leaves its memory")
-    as_strided = device.xp(flat).lib.stride_tricks.as_strided
+        raise ValueError("the view leaves its memory")
+    as_strided = xp(flat).lib.stride_tricks.as_strided
     array = as_strided(flat[offset:], shape, [stride * flat.itemsize for stride in strides])
-    tensor = tape.wrap(array)
+    tensor = wrap(array)
     tensor._version = base._version  # a write to one is seen by all
     return tensor

@@ -176,6 +176,13 @@ class Rule:
 OUT, NEEDS, AUX = "out", "needs", "aux"
 
 
+def _plan(op: Op, needs: Any, reads: list) -> tuple[tuple[int, ...], bool, bool]:
+    keep = {r for r in reads if r.__class__ is int}
+    if op.variadic and keep:
+        keep = set(range(len(needs)))
+    return tuple(sorted(keep)), OUT in reads, any(r.__class__ is tuple for r in reads)
+
+
 class Op:
     """An operation: a forward (array code or a definition on Tensors) and its derivative rules.
 
@@ -214,9 +221,7 @@ class Op:
         self.rule_of_all: Rule | None = None
         self.has_rules = False
         self.differentiable = definition
-        self.reads: list[tuple[int, ...]] = [()] * len(self.inputs)
-        self.reads_out: list[bool] = [False] * len(self.inputs)
-        self.reads_shapes = False
+        self.plans: dict[Any, tuple] = {}
 
     def reader(self, name: str) -> Any:
         """What a rule's parameter name stands for: an input's number, a shape, or a keyword."""
@@ -225,7 +230,9 @@ class Op:
         stem = name.removesuffix("_shape")
         if stem in self.inputs and stem != name:
             return ("shape", None if self.variadic else self.inputs.index(stem))
-        if name in (OUT, NEEDS, AUX) or name in self.parameters:
+        if name in (OUT, NEEDS, AUX):
+            return {OUT: OUT, NEEDS: NEEDS, AUX: AUX}[name]  # the constant, so that `is` finds it
+        if name in self.parameters:
             return name
         raise TypeError(
             f"a rule of {self.name} names {name!r}, which is neither out, aux, needs, "
@@ -237,72 +244,88 @@ class Op:
         for name, function in rules.items():
             if name not in self.inputs:
                 raise TypeError(f"{self.name} has no input {name!r}; inputs: {self.inputs}.")
-            i = self.inputs.index(name)
-            self.rules[i] = rule = Rule(self, function)
-            self.reads[i] = tuple(r for r in rule.reads if r.__class__ is int)
-            self.reads_out[i] = OUT in rule.reads
-            self.reads_shapes |= any(r.__class__ is tuple for r in rule.reads)
+            self.rules[self.inputs.index(name)] = Rule(self, function)
+        self.plans.clear()
 
     def declare_all(self, function: Callable) -> None:
         self.has_rules = self.differentiable = True
-        self.rule_of_all = rule = Rule(self, function)
-        reads = tuple(r for r in rule.reads if r.__class__ is int)
-        self.reads = [reads] * len(self.inputs)
-        self.reads_out = [OUT in rule.reads] * len(self.inputs)
-        self.reads_shapes = any(r.__class__ is tuple for r in rule.reads)
+        self.rule_of_all = Rule(self, function)
+        self.plans.clear()
+
+    def plan(self, needs: Any) -> tuple[tuple[int, ...], bool, bool]:
+        """What to save when the inputs in `needs` need a gradient, and no other does:
+        (numbers of inputs, whether the output, whether the shapes). Worked out once per case."""
+        reads: list = []
+        for i, rule in enumerate(self.rules):
+            needed = needs >> i & 1 if isinstance(needs, int) else needs[i]
+            reads += rule.reads if rule is not None and needed else []
+        if self.rule_of_all is not None:
+            reads += self.rule_of_all.reads
+        self.plans[needs] = _plan(self, needs, reads)
+        return self.plans[needs]
 
     def pull(self, node: Node, g: Tensor, edges: Iterable, create_graph: bool) -> Iterable:
         """The gradients of the inputs whose edge is not None, from the gradient of the output."""
         if self.rule_of_all is not None:
             rule = self.rule_of_all
             return rule.function(g, *[argument(node, r, edges, create_graph) for r in rule.reads])
-        return [
-            None
-            if edge is None
-            else rule.function(g, *[argument(node, r, edges, create_graph) for r in rule.reads])
-            for edge, rule in zip(edges, self.rules, strict=True)
-        ]
+        gradients = []
+        for edge, rule in zip(edges, self.rules):  # noqa: B905 (hot, and as long by construction)
+            if edge is None:
+                gradients.append(None)
+            elif rule.reads:
+                values = [argument(node, r, edges, create_graph) for r in rule.reads]
+                gradients.append(rule.function(g, *values))
+            else:
+                gradients.append(rule.function(g))
+        return gradients
 
 
 def argument(node: Node, read: Any, edges: Iterable, create_graph: bool) -> Any:
-    """The value for one parameter of a rule (see `Op.reader`)."""
+    """The value for one parameter of a rule (see `Op.reader`).
+
+    Saved arrays come back as tensors: bare in a plain backward, on their edge under create_graph.
+    """
     if read.__class__ is int:
         if node.op.variadic:
-            return [_restored(node, i, create_graph) for i in range(len(node.edges))]
-        return _restored(node, read, create_graph)
-    if read == OUT:
-        return _restored_out(node, create_graph)
+            return [restored(node, i, create_graph) for i in range(len(node.edges))]
+        return restored(node, read, create_graph)
+    if read is OUT:
+        if node.out is None:
+            raise_freed(node)
+        array, cell, version = node.out
+        if cell[0] != version:
+            raise_stale(node, "its output", cell[0] - version)
+        return _on(array, cell, node if create_graph else None)
     if read.__class__ is tuple:
         return node.shapes if read[1] is None else node.shapes[read[1]]
-    if read == NEEDS:
-        return tuple(edge is not None for edge in edges)
-    return node.aux if read == AUX else node.kwargs[read]
+    if read is NEEDS:
+        return tuple([edge is not None for edge in edges])
+    if read is AUX:
+        several = isinstance(node.aux, tuple)
+        return tuple([wrap(a) for a in node.aux]) if several else wrap(node.aux)
+    return node.kwargs[read]
 
 
-def _restored(node: Node, i: int, create_graph: bool) -> Any:
-    """Saved input i as a Tensor: bare in a plain backward, on its old edge under create_graph."""
+def restored(node: Node, i: int, create_graph: bool) -> Any:
+    """Saved input i. Raises GraphError if it was freed or changed in place since."""
     if node.saved is None:
         raise_freed(node)
     array, cell, version = node.saved[i]
     if cell is None:
-        return array  # a Python scalar, or None
+        return array
     if cell[0] != version:
         raise_stale(node, f"its input '{input_name(node.op, i)}'", cell[0] - version)
-    t = wrap(array)
-    if create_graph:
-        t._node = node.edges[i]
-    return t
+    return _on(array, cell, node.edges[i] if create_graph else None)
 
 
-def _restored_out(node: Node, create_graph: bool) -> Tensor:
-    if node.out is None:
-        raise_freed(node)
-    array, cell, version = node.out
-    if cell[0] != version:
-        raise_stale(node, "its output", cell[0] - version)
-    t = wrap(array)
-    if create_graph:
-        t._node = node
+def _on(array: Any, cell: list[int], node: Node | Leaf | None) -> Tensor:
+    t = _new(Tensor)
+    t._array = array
+    t._node = node
+    t._version = cell
+    t._view = None
+    t.grad = None
     return t
 
 
@@ -335,43 +358,41 @@ def at(node: Node) -> str:
 
 
 def make_node(
-    op: Op, edges: tuple, inputs: tuple, arrays: tuple, out: Tensor, kwargs: dict | None
+    op: Op, edges: tuple, needs: Any, inputs: tuple, arrays: tuple, out: Tensor, kwargs: dict | None
 ) -> Node:
-    """Records one op call on the tape and hangs `out` on it. Called only if some edge exists."""
+    """Records one op call on the tape and hangs `out` on it. Called only if some edge exists.
+
+    needs: which inputs need a gradient, as the key of `op.plans`: bit i for input i, or a tuple.
+    """
     node = _new(Node)
     node.op = op
     node.edges = edges
     node.kwargs = kwargs
     node.sequence = _next_sequence()
-    node.shape = out._array.shape
+    array = out._array
+    node.shape = array.shape
     node.hooks = None
-    node.out = None
-    saved = ()
-    i = 0
-    for edge in edges:
-        if edge is not None:
-            for k in op.reads[i]:
-                if not saved:
-                    saved = [None] * len(edges)
-                if saved[k] is None:
-                    saved[k] = _entry(inputs[k], arrays[k])
-            if op.reads_out[i]:
-                cell = out._version
-                node.out = (out._array, cell, cell[0])
-        i += 1
-    node.saved = saved
-    if op.reads_shapes:
+    keep, keep_out, keep_shapes = op.plans.get(needs) or op.plan(needs)
+    if keep:
+        node.saved = saved = [None] * len(edges)
+        for i in keep:
+            x = inputs[i]
+            if isinstance(x, Tensor):
+                cell = x._version
+                saved[i] = (arrays[i], cell, cell[0])
+            else:
+                saved[i] = (x, None, 0)  # a Python scalar, or None
+    else:
+        node.saved = ()
+    if keep_out:
+        cell = out._version
+        node.out = (array, cell, cell[0])
+    else:
+        node.out = None
+    if keep_shapes:
         node.shapes = [None if a is None else getattr(a, "shape", ()) for a in arrays]
     out._node = node
     return node
-
-
-def _entry(value: Any, array: Any) -> tuple:
-    """What is kept of an input: its array and the version it had, or the bare scalar."""
-    if not isinstance(value, Tensor):
-        return (array, None, 0)
-    cell = value._version
-    return (array, cell, cell[0])
 
 
 record = make_node  # the one hook: anomaly mode (and a profiler, a viewer) puts its own here
@@ -407,48 +428,75 @@ def unary(op: Op) -> Callable:
         out = forward(array)
         if out.__class__ is not ndarray:
             out = device.as_array(out, array)
-        t = wrap(out)
+        t = _new(Tensor)
+        t._array = out
+        t._node = None
+        t._version = [0]
+        t._view = None
+        t.grad = None
         edge = input._node if input._view is None else synced(input)
-        if edge is not None and mode.grad and op.has_rules:
-            record(op, (edge,), (input,), (array,), t, None)
+        if edge is not None and mode.grad and op.differentiable:
+            record(op, (edge,), 1, (input,), (array,), t, None)
         return t
 
     return call
 
 
 def binary(op: Op) -> Callable:
-    """Maker for two operands that broadcast; one of them may be a Python scalar."""
+    """Maker for two operands that broadcast; one of them may be a Python scalar.
+
+    Written out flat: it runs once for every `+` and `*` of every model.
+    """
     forward = op.forward
 
-    def call(input: Tensor, other: Tensor | float) -> Tensor:
-        a = input._array if isinstance(input, Tensor) else input
-        b = other._array if isinstance(other, Tensor) else other
-        if not (
-            (a.__class__ is ndarray and a.dtype is F32 or a.__class__ is float)
-            and (b.__class__ is ndarray and b.dtype is F32 or b.__class__ is float)
-        ):
+    def call(input: Tensor | float, other: Tensor | float) -> Tensor:
+        left = right = None
+        a, b = input, other
+        fast = True
+        if isinstance(input, Tensor):
+            a = input._array
+            left = input._node if input._view is None else synced(input)
+            fast = a.dtype is F32
+        elif input.__class__ is not float:
+            fast = False
+        if isinstance(other, Tensor):
+            b = other._array
+            right = other._node if other._view is None else synced(other)
+            fast = fast and b.dtype is F32
+        elif other.__class__ is not float:
+            fast = False
+        if not fast:  # another type than float32: bring both to one type first
             input, other = promoted(op.name, input, other, op.result)
-            a = input._array if isinstance(input, Tensor) else input
-            b = other._array if isinstance(other, Tensor) else other
+            a, left = _operand(input)
+            b, right = _operand(other)
         try:
             out = forward(a, b)
         except (ValueError, TypeError) as error:
             raise explained(op, (a, b), error) from error
         if out.__class__ is not ndarray:
             out = device.as_array(out, b if input is a else a)
-        t = wrap(out)
-        # `input is a` only for a Python scalar, which has no history
-        left = (
-            None if input is a else (input._node if input._view is None else synced(input))
-        )
-        right = (
-            None if other is b else (other._node if other._view is None else synced(other))
-        )
-        if (left is not None or right is not None) and mode.grad and op.has_rules:
-            record(op, (left, right), (input, other), (a, b), t, None)
+        t = _new(Tensor)
+        t._array = out
+        t._node = None
+        t._version = [0]
+        t._view = None
+        t.grad = None
+        if left is not None:
+            if mode.grad and op.differentiable:
+                needs = 1 if right is None else 3
+                record(op, (left, right), needs, (input, other), (a, b), t, None)
+        elif right is not None and mode.grad and op.differentiable:
+            record(op, (left, right), 2, (input, other), (a, b), t, None)
         return t
 
     return call
+
+
+def _operand(value: Any) -> tuple[Any, Node | Leaf | None]:
+    """The array (or number) and the edge of an operand."""
+    if isinstance(value, Tensor):
+        return value._array, value._node if value._view is None else synced(value)
+    return value, None
 
 
 def general(op: Op) -> Callable:
@@ -482,23 +530,24 @@ def _recorded(
 ) -> Tensor | tuple[Tensor, ...]:
     """Wraps the arrays that a forward returned, and records the call if an input needs it."""
     edges = tuple([edge_of(x) for x in inputs])
-    needed = mode.grad and op.differentiable and any(edge is not None for edge in edges)
+    needs = tuple([edge is not None for edge in edges])
+    needed = mode.grad and op.differentiable and True in needs
     like = next(a for a in arrays if a is not None and a.__class__ not in (int, float, bool))
     if op.outputs == 1:
         t = wrap(device.as_array(out, like))
         if op.view and device.xp(like).may_share_memory(t._array, like):
             _make_view(op, inputs[0], t, kwargs)
         if needed:
-            record(op, edges, inputs, arrays, t, kwargs).aux = aux
+            record(op, edges, needs, inputs, arrays, t, kwargs).aux = aux
         return t
     results = tuple([wrap(device.as_array(o, like)) for o in out])
     if needed:
-        node = record(op, edges, inputs, arrays, results[0], kwargs)
+        node = record(op, edges, needs, inputs, arrays, results[0], kwargs)
         node.aux = aux
         for i, t in enumerate(results):
             t._node = None
             if t._array.dtype.kind == "f":
-                record(PICK, (node,), (), (), t, {"index": i, "of": len(results)})
+                record(PICK, (node,), 1, (), (), t, {"index": i, "of": len(results)})
     return results
 
 
@@ -585,7 +634,7 @@ def promoted(name: str, a: Any, b: Any, result: str = "same") -> tuple[Any, Any]
 
     Python scalars stay scalars (they take the tensor's type), arrays become tensors.
     """
-    a, b = _operand(name, a), _operand(name, b)
+    a, b = _tensor_or_number(name, a), _tensor_or_number(name, b)
     if result == "strict":
         _check_strict(name, a, b)
     common = dtypes.result_type([_ranked(a), _ranked(b)])
@@ -594,7 +643,7 @@ def promoted(name: str, a: Any, b: Any, result: str = "same") -> tuple[Any, Any]
     return _converted(name, a, common), _converted(name, b, common)
 
 
-def _operand(name: str, value: Any) -> Any:
+def _tensor_or_number(name: str, value: Any) -> Any:
     if isinstance(value, Tensor) or value.__class__ in (float, int, bool):
         return value
     if isinstance(value, np.generic):
@@ -735,9 +784,12 @@ class Fused(Op):
             reads |= set(self.kernel_rule.reads)
         if not source.has_rules:
             reads |= set(range(len(source.inputs)))  # the definition will be replayed on them
-        self.reads = [tuple(r for r in reads if r.__class__ is int)] * len(source.inputs)
-        self.reads_out = [OUT in reads] * len(source.inputs)
-        self.reads_shapes = any(r.__class__ is tuple for r in reads)
+        self.all_reads = list(reads)
+        self.plans = {}
+
+    def plan(self, needs: Any) -> tuple[tuple[int, ...], bool, bool]:
+        self.plans[needs] = _plan(self, needs, self.all_reads)
+        return self.plans[needs]
 
     def pull(self, node: Node, g: Any, edges: Iterable, create_graph: bool) -> Iterable:
         if self.kernel.backward is not None and not create_graph:
@@ -748,7 +800,7 @@ class Fused(Op):
 
     def _kernel_pull(self, node: Node, g: Any, edges: Iterable) -> list:
         values = [argument(node, r, edges, False) for r in self.kernel_rule.reads]
-        raw = [v._array if isinstance(v, Tensor) else v for v in values]
+        raw = [_raw(v) for v in values]
         g = g._array if isinstance(g, Tensor) else [x if x is None else x._array for x in g]
         grads = self.kernel.backward(g, *raw)
         return [None if x is None else wrap(x) for x in grads]
@@ -762,7 +814,7 @@ class Fused(Op):
         from .backward import grad
 
         with grad_mode(True):
-            saved = [_restored(node, i, create_graph) for i in range(len(node.edges))]
+            saved = [restored(node, i, create_graph) for i in range(len(node.edges))]
             inputs = [_fresh_source(x) for x in saved]
             out = self.forward(*inputs, **node.kwargs)
             wanted = [x for x, edge in zip(inputs, edges, strict=True) if edge is not None]
@@ -778,6 +830,12 @@ class Fused(Op):
                 )
             )
         return [None if edge is None else next(found) for edge in edges]
+
+
+def _raw(value: Any) -> Any:
+    if isinstance(value, (tuple, list)):
+        return type(value)(_raw(v) for v in value)
+    return value._array if isinstance(value, Tensor) else value
 
 
 def _fresh_source(x: Any) -> Any:
@@ -917,7 +975,8 @@ def move(t: Tensor, node: Node) -> None:
     root = view.root
     shell = wrap(root._array)
     edges = (root._node, node)
-    record(named("overwrite").op, edges, (), (), shell, {"steps": steps_of(view)})
+    needs = tuple([edge is not None for edge in edges])
+    record(named("overwrite").op, edges, needs, (), (), shell, {"steps": steps_of(view)})
     if root._node is not None and root._node.hooks:
         _move_retained(root._node, shell._node)
     root._node = view.root_node = shell._node
@@ -968,7 +1027,8 @@ def write(t: Tensor, index: Any, value: Any) -> None:
     if mode.grad and (own is not None or value_edge is not None):
         shell = wrap(array)
         steps = [(named("index").op, {"index": index})]
-        record(named("overwrite").op, (own, value_edge), (), (), shell, {"steps": steps})
+        needs = (own is not None, value_edge is not None)
+        record(named("overwrite").op, (own, value_edge), needs, (), (), shell, {"steps": steps})
         move(t, shell._node)
 
 
@@ -976,10 +1036,10 @@ def write(t: Tensor, index: Any, value: Any) -> None:
 
 
 def record_with_line(
-    op: Op, edges: tuple, inputs: tuple, arrays: tuple, out: Tensor, kwargs: dict | None
+    op: Op, edges: tuple, needs: Any, inputs: tuple, arrays: tuple, out: Tensor, kwargs: dict | None
 ) -> Node:
     """`make_node` for anomaly mode: notes the user's line and stops at the first bad value."""
-    node = make_node(op, edges, inputs, arrays, out, kwargs)
+    node = make_node(op, edges, needs, inputs, arrays, out, kwargs)
     if mode.anomaly:
         node.where = user_line()
         if has_nan(out) and not any(isinstance(x, Tensor) and has_nan(x) for x in inputs):
