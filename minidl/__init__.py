@@ -6,20 +6,22 @@ number), `tape.py`, `backward.py`, `ops/elementwise.py`, `tensor.py`.
 
 import warnings as _warnings
 
+__version__ = "0.1.0"
+
 # log(0), 0 / 0 and overflow give inf and nan as in PyTorch, without NumPy's warnings.
 _warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"minidl\.")
 
-from . import autograd, kernels, ops, random  # noqa: E402
-from . import tensor as _methods  # noqa: E402  (before ops: `minidl.tensor` is the function)
-from .autograd import (  # noqa: E402
+from . import autograd, kernels, ops, random
+from . import tensor as _methods  # before ops: `minidl.tensor` is the function
+from .autograd import (
     enable_grad,
     inference_mode,
     is_grad_enabled,
     no_grad,
     set_grad_enabled,
 )
-from .device import device  # noqa: E402
-from .dtypes import (  # noqa: E402
+from .device import device
+from .dtypes import (
     bfloat16,
     dtype,
     float16,
@@ -33,10 +35,10 @@ from .dtypes import (  # noqa: E402
     set_default_dtype,
     uint8,
 )
-from .dtypes import bool_ as bool  # noqa: E402
-from .errors import DeviceError, DTypeError, GraphError, ShapeError  # noqa: E402
-from .ops import *  # noqa: E402, F403
-from .random import (  # noqa: E402
+from .dtypes import bool_ as bool
+from .errors import DeviceError, DTypeError, GraphError, ShapeError
+from .ops import *
+from .random import (
     Generator,
     default_generator,
     get_rng_state,
@@ -45,4 +47,4 @@ from .random import (  # noqa: E402
     seed,
     set_rng_state,
 )
-from .tape import Tensor  # noqa: E402
+from .tape import Tensor

@@ -221,7 +221,7 @@ def _record(
     op = _FunctionOp(cls, ctx, len(args))
     kinds = [a._array.dtype if isinstance(a, Tensor) else None for a in args]
     needs = tuple([edge is not None for edge in edges])
-    node = tape.record(op, edges, needs, args, (), outputs[0], {"kinds": kinds})
+    node = tape.record(op, edges, needs, args, outputs[0], {"kinds": kinds})
     node.aux = [
         (tape.device.xp(t._array), t._array.shape, t._array.dtype)
         for t in outputs
@@ -233,7 +233,7 @@ def _record(
         if t._array.dtype.kind != "f" or id(given) in ctx.non_differentiable:
             continue
         if several:
-            tape.record(tape.PICK, (node,), 1, (), (), t, {"index": i, "of": len(outputs)})
+            tape.record(tape.PICK, (node,), 1, (), t, {"index": i, "of": len(outputs)})
         else:
             t._node = node
     node.saved = [_entry(t, raw, outputs) for t in ctx.to_save]

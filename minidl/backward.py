@@ -117,7 +117,10 @@ def walk(
             gradients = op.pull(node, g, edges, create_graph)
             if anomaly:
                 _check_finite(node, gradients)
-            for edge, gradient in zip(edges, gradients, strict=True):
+            i = 0
+            for gradient in gradients:
+                edge = edges[i]
+                i += 1
                 if edge is None or gradient is None:
                     continue
                 if gradient._array.shape != edge.shape:

@@ -312,7 +312,8 @@ def _to_array(path: Path, name: str, entry: dict) -> np.ndarray:
         return bits.view(np.float32).reshape(shape)
     if dtype not in DTYPES:
         raise ValueError(f"load: {path}: {name} is of type {dtype}, which minidl has not")
-    return np.frombuffer(bytearray(data), DTYPES[dtype]).reshape(shape)
+    array = np.frombuffer(data, DTYPES[dtype]).reshape(shape)
+    return array if array.flags.writeable else array.copy()
 
 
 def _other_format(path: Path, data: bytes) -> str:

@@ -173,12 +173,12 @@ class Rule:
         self.reads = [op.reader(name) for name in list(inspect.signature(function).parameters)[1:]]
 
 
-OUT, NEEDS, AUX = "out", "needs", "aux"
+OUT, NEEDS, AUX, ALL = "out", "needs", "aux", "all"
 
 
 def _plan(op: Op, needs: Any, reads: list) -> tuple[tuple[int, ...], bool, bool]:
     keep = {r for r in reads if r.__class__ is int}
-    if op.variadic and keep:
+    if ALL in reads:
         keep = set(range(len(needs)))
     return tuple(sorted(keep)), OUT in reads, any(r.__class__ is tuple for r in reads)
 
@@ -209,7 +209,7 @@ class Op:
         parameters = inspect.signature(forward).parameters.values()
         kind = {p.name: str(p.annotation) for p in parameters}
         self.inputs = [n for n, k in kind.items() if k.startswith(("Array", "Tensor"))]
-        self.optional = {p.name for p in parameters if p.default is None}
+        self.optional = {n for n, k in kind.items() if k.endswith("None")}
         self.variadic = len(self.inputs) == 1 and kind[self.inputs[0]].endswith("s")
         self.parameters = list(kind)
         self.defaults = {
@@ -226,12 +226,12 @@ class Op:
     def reader(self, name: str) -> Any:
         """What a rule's parameter name stands for: an input's number, a shape, or a keyword."""
         if name in self.inputs:
-            return 0 if self.variadic else self.inputs.index(name)
+            return ALL if self.variadic else self.inputs.index(name)
         stem = name.removesuffix("_shape")
         if stem in self.inputs and stem != name:
             return ("shape", None if self.variadic else self.inputs.index(stem))
         if name in (OUT, NEEDS, AUX):
-            return {OUT: OUT, NEEDS: NEEDS, AUX: AUX}[name]  # the constant, so that `is` finds it
+            return sys.intern(name)  # the constant itself, so that `is` finds it
         if name in self.parameters:
             return name
         raise TypeError(
@@ -270,14 +270,22 @@ class Op:
             rule = self.rule_of_all
             return rule.function(g, *[argument(node, r, edges, create_graph) for r in rule.reads])
         gradients = []
-        for edge, rule in zip(edges, self.rules):  # noqa: B905 (hot, and as long by construction)
+        i = 0
+        for edge in edges:
             if edge is None:
                 gradients.append(None)
-            elif rule.reads:
-                values = [argument(node, r, edges, create_graph) for r in rule.reads]
-                gradients.append(rule.function(g, *values))
             else:
-                gradients.append(rule.function(g))
+                rule = self.rules[i]
+                reads = rule.reads
+                if not reads:
+                    gradients.append(rule.function(g))
+                elif len(reads) == 1:
+                    value = argument(node, reads[0], edges, create_graph)
+                    gradients.append(rule.function(g, value))
+                else:
+                    values = [argument(node, r, edges, create_graph) for r in reads]
+                    gradients.append(rule.function(g, *values))
+            i += 1
         return gradients
 
 
@@ -287,16 +295,38 @@ def argument(node: Node, read: Any, edges: Iterable, create_graph: bool) -> Any:
     Saved arrays come back as tensors: bare in a plain backward, on their edge under create_graph.
     """
     if read.__class__ is int:
-        if node.op.variadic:
-            return [restored(node, i, create_graph) for i in range(len(node.edges))]
-        return restored(node, read, create_graph)
-    if read is OUT:
+        saved = node.saved
+        if saved is None:
+            raise_freed(node)
+        array, cell, version = saved[read]
+        if cell is None:
+            return array
+        if cell[0] != version:
+            raise_stale(node, f"its input '{node.op.inputs[read]}'", cell[0] - version)
+        origin = node.edges[read] if create_graph else None
+    elif read is OUT:
         if node.out is None:
             raise_freed(node)
         array, cell, version = node.out
         if cell[0] != version:
             raise_stale(node, "its output", cell[0] - version)
-        return _on(array, cell, node if create_graph else None)
+        origin = node if create_graph else None
+    else:
+        return _fact(node, read, edges, create_graph)
+    t = _new(Tensor)
+    t._array = array
+    t._node = origin
+    t._version = cell
+    t._view = None
+    t.grad = None
+    return t
+
+
+def _fact(node: Node, read: Any, edges: Iterable, create_graph: bool) -> Any:
+    """The rarer things that a rule reads: a shape, which inputs need a gradient, aux, a keyword,
+    or all inputs of an op that takes a list."""
+    if read is ALL:
+        return [argument(node, i, edges, create_graph) for i in range(len(node.edges))]
     if read.__class__ is tuple:
         return node.shapes if read[1] is None else node.shapes[read[1]]
     if read is NEEDS:
@@ -305,28 +335,6 @@ def argument(node: Node, read: Any, edges: Iterable, create_graph: bool) -> Any:
         several = isinstance(node.aux, tuple)
         return tuple([wrap(a) for a in node.aux]) if several else wrap(node.aux)
     return node.kwargs[read]
-
-
-def restored(node: Node, i: int, create_graph: bool) -> Any:
-    """Saved input i. Raises GraphError if it was freed or changed in place since."""
-    if node.saved is None:
-        raise_freed(node)
-    array, cell, version = node.saved[i]
-    if cell is None:
-        return array
-    if cell[0] != version:
-        raise_stale(node, f"its input '{input_name(node.op, i)}'", cell[0] - version)
-    return _on(array, cell, node.edges[i] if create_graph else None)
-
-
-def _on(array: Any, cell: list[int], node: Node | Leaf | None) -> Tensor:
-    t = _new(Tensor)
-    t._array = array
-    t._node = node
-    t._version = cell
-    t._view = None
-    t.grad = None
-    return t
 
 
 def input_name(op: Op, i: int) -> str:
@@ -358,7 +366,7 @@ def at(node: Node) -> str:
 
 
 def make_node(
-    op: Op, edges: tuple, needs: Any, inputs: tuple, arrays: tuple, out: Tensor, kwargs: dict | None
+    op: Op, edges: tuple, needs: Any, inputs: tuple, out: Tensor, kwargs: dict | None
 ) -> Node:
     """Records one op call on the tape and hangs `out` on it. Called only if some edge exists.
 
@@ -372,14 +380,17 @@ def make_node(
     array = out._array
     node.shape = array.shape
     node.hooks = None
-    keep, keep_out, keep_shapes = op.plans.get(needs) or op.plan(needs)
+    try:
+        keep, keep_out, keep_shapes = op.plans[needs]
+    except KeyError:
+        keep, keep_out, keep_shapes = op.plan(needs)
     if keep:
         node.saved = saved = [None] * len(edges)
         for i in keep:
             x = inputs[i]
             if isinstance(x, Tensor):
                 cell = x._version
-                saved[i] = (arrays[i], cell, cell[0])
+                saved[i] = (x._array, cell, cell[0])
             else:
                 saved[i] = (x, None, 0)  # a Python scalar, or None
     else:
@@ -390,7 +401,7 @@ def make_node(
     else:
         node.out = None
     if keep_shapes:
-        node.shapes = [None if a is None else getattr(a, "shape", ()) for a in arrays]
+        node.shapes = [x._array.shape if isinstance(x, Tensor) else () for x in inputs]
     out._node = node
     return node
 
@@ -417,6 +428,7 @@ def unary(op: Op) -> Callable:
     """Maker for one tensor in, one tensor out, no keywords."""
     forward = op.forward
     to_float = op.result == "float"
+    recorded = op.result != "bool"
 
     def call(input: Tensor) -> Tensor:
         if not isinstance(input, Tensor):
@@ -435,8 +447,8 @@ def unary(op: Op) -> Callable:
         t._view = None
         t.grad = None
         edge = input._node if input._view is None else synced(input)
-        if edge is not None and mode.grad and op.differentiable:
-            record(op, (edge,), 1, (input,), (array,), t, None)
+        if edge is not None and recorded and mode.grad:
+            record(op, (edge,), 1, (input,), t, None)
         return t
 
     return call
@@ -449,22 +461,24 @@ def binary(op: Op) -> Callable:
     """
     forward = op.forward
 
+    recorded = op.result != "bool"
+
     def call(input: Tensor | float, other: Tensor | float) -> Tensor:
         left = right = None
-        a, b = input, other
-        fast = True
         if isinstance(input, Tensor):
             a = input._array
-            left = input._node if input._view is None else synced(input)
             fast = a.dtype is F32
-        elif input.__class__ is not float:
-            fast = False
+            left = input._node if input._view is None else synced(input)
+        else:
+            a = input
+            fast = input.__class__ is float
         if isinstance(other, Tensor):
             b = other._array
-            right = other._node if other._view is None else synced(other)
             fast = fast and b.dtype is F32
-        elif other.__class__ is not float:
-            fast = False
+            right = other._node if other._view is None else synced(other)
+        else:
+            b = other
+            fast = fast and other.__class__ is float
         if not fast:  # another type than float32: bring both to one type first
             input, other = promoted(op.name, input, other, op.result)
             a, left = _operand(input)
@@ -482,11 +496,10 @@ def binary(op: Op) -> Callable:
         t._view = None
         t.grad = None
         if left is not None:
-            if mode.grad and op.differentiable:
-                needs = 1 if right is None else 3
-                record(op, (left, right), needs, (input, other), (a, b), t, None)
-        elif right is not None and mode.grad and op.differentiable:
-            record(op, (left, right), 2, (input, other), (a, b), t, None)
+            if recorded and mode.grad:
+                record(op, (left, right), 1 if right is None else 3, (input, other), t, None)
+        elif right is not None and recorded and mode.grad:
+            record(op, (left, right), 2, (input, other), t, None)
         return t
 
     return call
@@ -538,16 +551,16 @@ def _recorded(
         if op.view and device.xp(like).may_share_memory(t._array, like):
             _make_view(op, inputs[0], t, kwargs)
         if needed:
-            record(op, edges, needs, inputs, arrays, t, kwargs).aux = aux
+            record(op, edges, needs, inputs, t, kwargs).aux = aux
         return t
     results = tuple([wrap(device.as_array(o, like)) for o in out])
     if needed:
-        node = record(op, edges, needs, inputs, arrays, results[0], kwargs)
+        node = record(op, edges, needs, inputs, results[0], kwargs)
         node.aux = aux
         for i, t in enumerate(results):
             t._node = None
             if t._array.dtype.kind == "f":
-                record(PICK, (node,), 1, (), (), t, {"index": i, "of": len(results)})
+                record(PICK, (node,), 1, (), t, {"index": i, "of": len(results)})
     return results
 
 
@@ -717,7 +730,8 @@ def op(forward: Callable | None = None, **options: Any) -> Any:
     view: its result may share memory with its input.
     result: what one or two plain operands are brought to first: "same" (their common type),
         "float" (integers become the default float), "strict" (different types are refused), or
-        "bool" (common type; the result is bool, so the call is never recorded).
+        "bool" (common type; the result is bool, so the call is never recorded), or "mixed"
+        (the inputs keep their own types, as an array and positions in it).
     outputs: how many arrays it returns.
     aux: it returns (value, aux); rules may read aux, users never see it.
     """
@@ -725,7 +739,8 @@ def op(forward: Callable | None = None, **options: Any) -> Any:
         return lambda function: op(function, **options)
     made = Op(forward, **options)
     plain = made.parameters == made.inputs and not (made.view or made.variadic or made.has_aux)
-    if plain and made.outputs == 1 and not (made.kernels or made.optional):
+    plain = plain and made.result != "mixed" and not (made.kernels or made.optional)
+    if plain and made.outputs == 1:
         maker = {1: unary, 2: binary}.get(len(made.inputs), general)
         return _attached(made, maker(made))
     return _attached(made, general(made))
@@ -814,7 +829,7 @@ class Fused(Op):
         from .backward import grad
 
         with grad_mode(True):
-            saved = [restored(node, i, create_graph) for i in range(len(node.edges))]
+            saved = [argument(node, i, edges, create_graph) for i in range(len(node.edges))]
             inputs = [_fresh_source(x) for x in saved]
             out = self.forward(*inputs, **node.kwargs)
             wanted = [x for x, edge in zip(inputs, edges, strict=True) if edge is not None]
@@ -976,7 +991,7 @@ def move(t: Tensor, node: Node) -> None:
     shell = wrap(root._array)
     edges = (root._node, node)
     needs = tuple([edge is not None for edge in edges])
-    record(named("overwrite").op, edges, needs, (), (), shell, {"steps": steps_of(view)})
+    record(named("overwrite").op, edges, needs, (), shell, {"steps": steps_of(view)})
     if root._node is not None and root._node.hooks:
         _move_retained(root._node, shell._node)
     root._node = view.root_node = shell._node
@@ -1028,7 +1043,7 @@ def write(t: Tensor, index: Any, value: Any) -> None:
         shell = wrap(array)
         steps = [(named("index").op, {"index": index})]
         needs = (own is not None, value_edge is not None)
-        record(named("overwrite").op, (own, value_edge), needs, (), (), shell, {"steps": steps})
+        record(named("overwrite").op, (own, value_edge), needs, (), shell, {"steps": steps})
         move(t, shell._node)
 
 
@@ -1036,10 +1051,10 @@ def write(t: Tensor, index: Any, value: Any) -> None:
 
 
 def record_with_line(
-    op: Op, edges: tuple, needs: Any, inputs: tuple, arrays: tuple, out: Tensor, kwargs: dict | None
+    op: Op, edges: tuple, needs: Any, inputs: tuple, out: Tensor, kwargs: dict | None
 ) -> Node:
     """`make_node` for anomaly mode: notes the user's line and stops at the first bad value."""
-    node = make_node(op, edges, needs, inputs, arrays, out, kwargs)
+    node = make_node(op, edges, needs, inputs, out, kwargs)
     if mode.anomaly:
         node.where = user_line()
         if has_nan(out) and not any(isinstance(x, Tensor) and has_nan(x) for x in inputs):
@@ -1058,5 +1073,3 @@ def user_line() -> str:
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("minidl."):
         frame = frame.f_back
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"
-
-

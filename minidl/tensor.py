@@ -17,7 +17,7 @@ from . import backward as _walk
 from . import device as devices
 from . import dtypes, ops, tape
 from .errors import DeviceError, DTypeError, GraphError, ShapeError
-from .ops import elementwise, index
+from .ops import create, elementwise, index
 from .ops.shape import shape_of
 from .tape import Leaf, Node, Tensor, edge_of, in_place, wrap
 
@@ -336,7 +336,7 @@ class _Methods:
                 dtype = a
         t = self
         if device is not None and devices.device(device).type != self.device.type:
-            t = ops.transferred(t, devices.device(device).type)
+            t = elementwise.transferred(t, devices.device(device).type)
         if dtype is not None and t._array.dtype != dtypes.to_numpy(dtype):
             t = tape.cast(t, dtypes.to_numpy(dtype))
         return ops.clone(self) if t is self and kwargs.get("copy") else t
@@ -391,7 +391,7 @@ class _Methods:
     def requires_grad_(self: Tensor, requires_grad: bool = True) -> Tensor:
         """Makes it a leaf that requires a gradient, or no longer. Raises for other than leaves."""
         if requires_grad:
-            return ops.with_gradient(self)
+            return create.with_gradient(self)
         if edge_of(self).__class__ is Node:
             raise GraphError(
                 "requires_grad can only be switched off on leaf tensors; use x.detach() for a "
@@ -577,13 +577,13 @@ def _new_like(t: Tensor, array: Any) -> Tensor:
         copied._array, copied._node, copied._version, copied._view = array, None, [0], None
         copied.grad = None
         copied.__dict__.update(t.__dict__)
-    return ops.with_gradient(copied) if t.requires_grad else copied
+    return create.with_gradient(copied) if t.requires_grad else copied
 
 
 def _rebuilt(kind: type, array: np.ndarray, requires_grad: bool) -> Tensor:
     t = kind.__new__(kind)
     t._array, t._node, t._version, t._view, t.grad = array, None, [0], None, None
-    return ops.with_gradient(t) if requires_grad else t
+    return create.with_gradient(t) if requires_grad else t
 
 
 _attach()

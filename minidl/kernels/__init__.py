@@ -90,7 +90,7 @@ def choose(op: Any, inputs: tuple, kwargs: dict) -> Kernel | None:
     arrays = [None if x is None else x._array for x in inputs]
     for array in arrays:
         if array is not None and (
-            array.dtype is not dtypes.F32 or not (device.of(array) is device.CPU)
+            array.dtype is not dtypes.F32 or device.of(array) is not device.CPU
         ):
             return None
     kernel = load(op.name)

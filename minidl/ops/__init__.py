@@ -1,17 +1,31 @@
 """Every operation: a family per file, the mathematics of each on one screen."""
 
 from ..tape import all_ops
-from . import conv, create, elementwise, embedding, index, linalg, loss, norm, pool, random, reduce
-from . import shape as shape  # "as" keeps the linter from calling it unused
+from . import conv as _conv
+from . import create as _create
+from . import elementwise as _elementwise
+from . import index as _index
+from . import linalg as _linalg
+from . import loss as _loss
+from . import norm as _norm
+from . import pool as _pool
+from . import random as _random
+from . import reduce as _reduce
+from . import shape as _shape
+from .conv import *
+from .create import *
+from .elementwise import *
+from .index import *
+from .linalg import *
+from .loss import *
+from .norm import *
+from .pool import *
+from .random import *
+from .reduce import *
+from .shape import *
 
 __all__ = ["all_ops"]
-
 for _family in (
-    create, elementwise, shape, index, reduce, linalg, conv, pool, norm, loss, random, embedding,
+    _create, _elementwise, _shape, _index, _reduce, _linalg, _conv, _pool, _norm, _loss, _random,
 ):  # fmt: skip
-    for _name, _value in vars(_family).items():
-        if callable(_value) and not _name.startswith("_") and (
-            getattr(_value, "__module__", "") == _family.__name__
-        ):
-            globals()[_name] = _value
-            __all__ += [_name]
+    __all__ += _family.__all__

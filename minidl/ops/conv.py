@@ -15,6 +15,11 @@ from ..tape import Tensor, op
 from .linalg import check_same_type
 from .shape import pad
 
+__all__ = [
+    "conv2d",
+]
+
+
 Pair = tuple[int, int]
 Size = int | Pair
 
@@ -56,27 +61,41 @@ def padded(x: Array, padding: Pair, value: float = 0.0) -> Array:
 
 
 def _columns(x: Array, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, groups: int):
-    """im2col: (groups, N * OH * OW, C / groups * KH * KW)"""
-    w = windows(padded(x, padding), kernel, stride, dilation)
-    n, c, oh, ow, kh, kw = w.shape
-    w = _grouped(w, groups)
-    return w.transpose(1, 0, 3, 4, 2, 5, 6).reshape(groups, n * oh * ow, c // groups * kh * kw)
+    """im2col: (groups, N * OH * OW, KH * KW * C / groups).
+
+    Channels come last, so that what is copied lies in long runs.
+    """
+    n, c, _, _ = x.shape
+    x = xp(x).ascontiguousarray(padded(x, padding).transpose(0, 2, 3, 1))  # (N, H, W, C)
+    w = windows(x.transpose(0, 3, 1, 2), kernel, stride, dilation)  # (N, C, OH, OW, KH, KW)
+    oh, ow = w.shape[2:4]
+    w = w.transpose(0, 2, 3, 4, 5, 1)  # (N, OH, OW, KH, KW, C)
+    rows, size = n * oh * ow, kernel[0] * kernel[1]
+    if groups == 1:
+        return w.reshape(1, rows, size * c)
+    w = w.reshape(rows, size, groups, c // groups).transpose(2, 0, 1, 3)
+    return w.reshape(groups, rows, size * (c // groups))
 
 
-def _grouped(w: Array, groups: int) -> Array:
-    """Splits the channels of a strided array without copying it."""
-    n, c, *rest = w.shape
-    sn, sc, *strides = w.strides
-    return xp(w).lib.stride_tricks.as_strided(
-        w, (n, groups, c // groups, *rest), (sn, sc * (c // groups), sc, *strides)
-    )
+def _filters(weight: Array, groups: int) -> Array:
+    """(O, C / groups, KH, KW) -> (groups, KH * KW * C / groups, O / groups)"""
+    o, per_group, kh, kw = weight.shape
+    split = weight.reshape(groups, o // groups, per_group, kh, kw).transpose(0, 3, 4, 2, 1)
+    return split.reshape(groups, kh * kw * per_group, o // groups)
 
 
 def _rows(g: Array, groups: int) -> Array:
     """(N, O, OH, OW) -> (groups, N * OH * OW, O / groups)"""
     n, o, oh, ow = g.shape
-    g = g.reshape(n, groups, o // groups, oh, ow)
-    return g.transpose(1, 0, 3, 4, 2).reshape(groups, n * oh * ow, o // groups)
+    rows = g.transpose(0, 2, 3, 1).reshape(n * oh * ow, groups, o // groups)
+    return xp(g).ascontiguousarray(rows.transpose(1, 0, 2))
+
+
+def _images(rows: Array, n: int, size: Pair) -> Array:
+    """(groups, N * OH * OW, O / groups) -> (N, O, OH, OW): the inverse of _rows."""
+    groups, _, per_group = rows.shape
+    out = rows.reshape(groups, n, *size, per_group).transpose(1, 0, 4, 2, 3)
+    return xp(rows).ascontiguousarray(out).reshape(n, groups * per_group, *size)
 
 
 @op
@@ -85,43 +104,55 @@ def _conv2d(
 ) -> Array:
     """y[n,o,i,j] = sum_{c,k,l} input[n, c, i s + k d - p, j s + l d - p] * weight[o,c,k,l]"""
     n, _, h, w = input.shape
-    o, _, kh, kw = weight.shape
-    oh = out_size(h, kh, stride[0], padding[0], dilation[0])
-    ow = out_size(w, kw, stride[1], padding[1], dilation[1])
-    columns = _columns(input, (kh, kw), stride, padding, dilation, groups)
-    filters = weight.reshape(groups, o // groups, -1).swapaxes(1, 2)
-    out = (columns @ filters).reshape(groups, n, oh, ow, o // groups)
-    return xp(input).ascontiguousarray(out.transpose(1, 0, 4, 2, 3)).reshape(n, o, oh, ow)
+    kernel = weight.shape[2:]
+    oh = out_size(h, kernel[0], stride[0], padding[0], dilation[0])
+    ow = out_size(w, kernel[1], stride[1], padding[1], dilation[1])
+    columns = _columns(input, kernel, stride, padding, dilation, groups)
+    return _images(columns @ _filters(weight, groups), n, (oh, ow))
 
 
 @op
 def _conv2d_input(
-    weight: Array, grad_output: Array, size: Pair, stride: Pair, padding: Pair, dilation: Pair, groups: int
+    weight: Array,
+    grad_output: Array,
+    size: Pair,
+    stride: Pair,
+    padding: Pair,
+    dilation: Pair,
+    groups: int,
 ) -> Array:
-    """x[n,c] = the sum of weight * grad_output over every window that x[n,c,h,w] was part of (col2im)"""
-    n, o, oh, ow = grad_output.shape
+    """x[n,c] = the sum of weight * grad_output over every window x[n,c,h,w] is in (col2im)"""
+    n, _, oh, ow = grad_output.shape
     _, per_group, kh, kw = weight.shape
-    columns = _rows(grad_output, groups) @ weight.reshape(groups, o // groups, -1)
-    columns = columns.reshape(groups, n, oh, ow, per_group, kh, kw).transpose(5, 6, 1, 0, 4, 2, 3)
+    columns = _rows(grad_output, groups) @ _filters(weight, groups).swapaxes(1, 2)
+    columns = columns.reshape(groups, n, oh, ow, kh, kw, per_group)
     h, w = size[0] + 2 * padding[0], size[1] + 2 * padding[1]
-    out = xp(weight).zeros((n, groups, per_group, h, w), weight.dtype)
+    out = xp(weight).zeros((groups, n, h, w, per_group), weight.dtype)
     for k in range(kh):
         for j in range(kw):
             rows = slice(k * dilation[0], k * dilation[0] + stride[0] * (oh - 1) + 1, stride[0])
             cols = slice(j * dilation[1], j * dilation[1] + stride[1] * (ow - 1) + 1, stride[1])
-            out[..., rows, cols] += columns[k, j]
-    inner = out[..., padding[0] : h - padding[0], padding[1] : w - padding[1]]
-    return inner.reshape(n, groups * per_group, *size)
+            out[:, :, rows, cols] += columns[:, :, :, :, k, j]
+    inner = out[:, :, padding[0] : h - padding[0], padding[1] : w - padding[1]]
+    return _images(inner.reshape(groups, -1, per_group), n, size)
 
 
 @op
 def _conv2d_weight(
-    input: Array, grad_output: Array, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, groups: int
+    input: Array,
+    grad_output: Array,
+    kernel: Pair,
+    stride: Pair,
+    padding: Pair,
+    dilation: Pair,
+    groups: int,
 ) -> Array:
     """w[o,c,k,l] = sum over n, i, j of grad_output[n,o,i,j] * the input element under it"""
     columns = _columns(input, kernel, stride, padding, dilation, groups)
-    out = _rows(grad_output, groups).swapaxes(1, 2) @ columns
-    return out.reshape(grad_output.shape[1], input.shape[1] // groups, *kernel)
+    out = columns.swapaxes(1, 2) @ _rows(grad_output, groups)  # (groups, KH * KW * C, O)
+    o, per_group = grad_output.shape[1], input.shape[1] // groups
+    out = out.reshape(groups, *kernel, per_group, o // groups).transpose(0, 4, 3, 1, 2)
+    return out.reshape(o, per_group, *kernel)
 
 
 _conv2d.vjp(
@@ -218,7 +249,7 @@ def _check_windows(name: str, shape: tuple, kernel: tuple, padding: Pair, dilati
 def _named_padding(
     input: Tensor, weight: Tensor, padding: str, stride: Pair, dilation: Pair
 ) -> tuple[Tensor, Pair]:
-    """"same" may need one row more at the end than at the beginning, which is padded here."""
+    """ "same" may need one row more at the end than at the beginning, which is padded here."""
     if padding == "valid":
         return input, (0, 0)
     if padding != "same" or stride != (1, 1):

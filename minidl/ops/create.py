@@ -13,6 +13,12 @@ from ..errors import DTypeError, ShapeError
 from ..tape import Leaf, Tensor, wrap
 from .shape import shape_of
 
+__all__ = """
+    tensor as_tensor from_numpy from_dlpack zeros ones empty full zeros_like ones_like empty_like
+    full_like arange linspace eye
+""".split()
+
+
 Where = str | Device | None
 
 

@@ -14,6 +14,14 @@ from ..dtypes import of_scalar, promote
 from ..errors import DTypeError
 from ..tape import Tensor, cast, definition, op, promoted, wrap
 
+__all__ = """
+    add sub mul div neg pow square reciprocal floor_divide trunc_divide remainder exp log log1p
+    expm1 sqrt rsqrt sin cos tanh sigmoid logsigmoid erf relu abs sign floor ceil trunc round
+    maximum minimum clamp gelu eq ne lt le gt ge logical_and logical_or logical_xor logical_not
+    isnan isinf isfinite where clone
+""".split()
+
+
 # ------------------------------------------------------------------------------------ arithmetic
 
 
@@ -129,9 +137,7 @@ def sub(input: Tensor, other: Tensor | float, *, alpha: float = 1) -> Tensor:
     return _sub(input, other if alpha == 1 else other * alpha)
 
 
-def div(
-    input: Tensor, other: Tensor | float, *, rounding_mode: str | None = None
-) -> Tensor:
+def div(input: Tensor, other: Tensor | float, *, rounding_mode: str | None = None) -> Tensor:
     """y = input / other; rounding_mode "floor" or "trunc" rounds the quotient."""
     if rounding_mode is None:
         return _div(input, other)

@@ -8,8 +8,13 @@ from .. import tape
 from ..device import Array, of, xp
 from ..errors import DTypeError, ShapeError
 from ..tape import Tensor, op, wrap
-from .elementwise import _lifted, _where
+from .elementwise import _lifted, _where, where
 from .shape import Shape, axis_of, cat
+
+__all__ = """
+    gather scatter scatter_add index_select masked_fill nonzero sort argsort topk one_hot embedding
+""".split()
+
 
 # ------------------------------------------------------------------------------------- x[index]
 
@@ -336,9 +341,7 @@ def sort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = 
     return gather(input, dim, indices), indices
 
 
-def argsort(
-    input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False
-) -> Tensor:
+def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> Tensor:
     """The positions that put input in order along dim. The order of equal elements is kept."""
     array = input._array
     if array.ndim == 0:
@@ -351,9 +354,7 @@ def argsort(
     return wrap(array.shape[axis] - 1 - order)
 
 
-def topk(
-    input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True
-) -> tuple:
+def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> tuple:
     """(values, indices) of the k largest (or smallest) along dim, in order.
 
     https://docs.pytorch.org/docs/stable/generated/torch.topk.html
@@ -382,3 +383,24 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     classes = xp(labels).arange(num_classes)
     return wrap((labels[..., None] == classes).astype("int64"))
 
+
+def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None) -> Tensor:
+    """y[...] = weight[input[...]]: integers (...), table (V, D) -> (..., D).
+
+    The gradient of a row is the sum over all places where it was picked; the row padding_idx gets
+    none. Raises IndexError for numbers outside [0, V).
+    https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.embedding.html
+    """
+    rows, table = input._array, weight._array
+    if rows.dtype.kind not in "iu":
+        raise DTypeError(f"embedding: row numbers must be integers, got {rows.dtype}.")
+    if table.ndim != 2:
+        raise ShapeError(f"embedding: expected a table (V, D), got shape {table.shape}.")
+    check_range(rows, 0, table.shape[0], "embedding")
+    out = _index(weight, (rows,))
+    if padding_idx is None:
+        return out
+    if not -table.shape[0] <= padding_idx < table.shape[0]:
+        raise IndexError(f"embedding: padding_idx {padding_idx} is not a row of {table.shape}.")
+    skipped = wrap((rows == padding_idx % table.shape[0])[..., None])
+    return where(skipped, out.detach(), out)

@@ -7,6 +7,14 @@ from ..errors import DTypeError, ShapeError
 from ..tape import Tensor, definition, op
 from .shape import reshape, squeeze, transpose, unsqueeze
 
+__all__ = [
+    "bmm",
+    "einsum",
+    "linear",
+    "matmul",
+    "mm",
+]
+
 
 @op(result="strict")
 def _matmul(input: Array, other: Array) -> Array:
@@ -128,14 +136,20 @@ def einsum(equation: str, *operands: Tensor) -> Tensor:
     terms, _, result = equation.replace(" ", "").partition("->")
     letters = terms.split(",")
     if len(letters) != len(operands):
-        raise ShapeError(f"einsum: {equation!r} names {len(letters)} operands, got {len(operands)}.")
+        raise ShapeError(
+            f"einsum: {equation!r} names {len(letters)} operands, got {len(operands)}."
+        )
     if "->" not in equation:
         once = sorted(c for c in set(terms) - set(",.") if terms.count(c) == 1)
         result = ("..." if "..." in terms else "") + "".join(once)
     free = [c for c in "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz" if c not in equation]
     rank = max(
-        (x._array.ndim - len(t.replace("...", "")) for t, x in zip(letters, operands, strict=True)
-         if "..." in t), default=0,
+        (
+            x._array.ndim - len(t.replace("...", ""))
+            for t, x in zip(letters, operands, strict=True)
+            if "..." in t
+        ),
+        default=0,
     )
     rest = free[:rank]
     sizes: dict[str, int] = {}
@@ -167,5 +181,3 @@ def check_same_type(name: str, **arrays: Array) -> None:
     if len(set(kinds.values())) > 1:
         said = ", ".join(f"{key} {kind}" for key, kind in kinds.items())
         raise DTypeError(f"{name}: the tensors must have one type, got {said}; convert with .to().")
-
-

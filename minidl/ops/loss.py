@@ -9,6 +9,14 @@ from .elementwise import abs, logsigmoid, where
 from .index import check_range, gather
 from .reduce import _log_softmax, mean, sum
 
+__all__ = [
+    "binary_cross_entropy_with_logits",
+    "cross_entropy",
+    "l1_loss",
+    "mse_loss",
+    "nll_loss",
+]
+
 
 def reduced(loss: Tensor, reduction: str) -> Tensor:
     """The mean, the sum, or all of the elements."""

@@ -8,6 +8,12 @@ from .elementwise import rsqrt
 from .reduce import _mean, _need_float
 from .shape import narrow, pad_pairs
 
+__all__ = [
+    "batch_norm",
+    "layer_norm",
+    "local_response_norm",
+]
+
 
 @definition(outputs=3)
 def _batch_norm(
@@ -139,5 +145,3 @@ def local_response_norm(
     for j in range(1, size):
         total = total + narrow(squares, 1, j, shape[1])
     return input / (k + (alpha / size) * total) ** beta
-
-

@@ -7,9 +7,15 @@ import math
 from ..device import Array, xp
 from ..errors import ShapeError
 from ..tape import Tensor, op, wrap
-from .conv import Pair, Size, _check_windows, pair_of, padded, windows
+from .conv import Pair, Size, _check_windows, padded, pair_of, windows
 from .shape import pad as _pad
 from .shape import reshape
+
+__all__ = [
+    "adaptive_avg_pool2d",
+    "avg_pool2d",
+    "max_pool2d",
+]
 
 
 def _ceil_extra(size: int, kernel: int, stride: int, padding: int, dilation: int) -> int:
@@ -52,13 +58,16 @@ def _max_pool2d(
     x = xp(input).pad(input, border, "constant", constant_values=low)
     w = windows(x, kernel, stride, dilation)
     best = w[..., 0, 0].copy()
-    where = xp(input).zeros(best.shape, "int64")  # number of the winner inside its window
+    where = xp(input).zeros(best.shape, "int32")  # number of the winner inside its window
+    any_nan = x.size > 0 and bool(xp(input).isnan(x.max()))
     for k in range(kernel[0]):
         for j in range(kernel[1]):
             candidate = w[..., k, j]
-            better = (candidate > best) | ((candidate != candidate) & (best == best))  # nan wins
+            better = candidate > best
+            if any_nan:
+                better |= (candidate != candidate) & (best == best)  # nan wins
             xp(input).copyto(best, candidate, where=better)
-            xp(input).copyto(where, k * kernel[1] + j, where=better)
+            where[better] = k * kernel[1] + j
     return best, _flat_positions(where, input.shape, kernel, stride, padding, dilation)
 
 
@@ -69,9 +78,8 @@ def _flat_positions(
     _, _, oh, ow = where.shape
     rows = xp(where).arange(oh)[:, None] * stride[0] - padding[0]
     cols = xp(where).arange(ow)[None, :] * stride[1] - padding[1]
-    return (rows + where // kernel[1] * dilation[0]) * shape[3] + (
-        cols + where % kernel[1] * dilation[1]
-    )
+    inside_rows, inside_cols = where // kernel[1], where % kernel[1]
+    return (rows + inside_rows * dilation[0]) * shape[3] + (cols + inside_cols * dilation[1])
 
 
 _max_pool2d.vjp(input=lambda g, aux, input_shape: _spread_pixels(g, aux, input_shape))
@@ -88,7 +96,7 @@ def _spread_pixels(input: Array, positions: Array, shape: tuple) -> Array:
     return flat.astype(input.dtype).reshape(shape)
 
 
-@op
+@op(result="mixed")
 def _pick_pixels(input: Array, positions: Array) -> Array:
     """y[n,c,i,j] = pixel positions[n,c,i,j] of plane input[n,c]"""
     n, c, h, w = input.shape
@@ -98,9 +106,7 @@ def _pick_pixels(input: Array, positions: Array) -> Array:
 
 
 _spread_pixels.vjp(input=lambda g, positions: _pick_pixels(g, positions))
-_pick_pixels.vjp(
-    input=lambda g, positions, input_shape: _spread_pixels(g, positions, input_shape)
-)
+_pick_pixels.vjp(input=lambda g, positions, input_shape: _spread_pixels(g, positions, input_shape))
 
 
 def max_pool2d(
@@ -159,9 +165,7 @@ def _spread_windows(input: Array, kernel: Pair, stride: Pair, size: Pair) -> Arr
 
 
 _sum_pool2d.vjp(
-    input=lambda g, input_shape, kernel, stride: _spread_windows(
-        g, kernel, stride, input_shape[2:]
-    )
+    input=lambda g, input_shape, kernel, stride: _spread_windows(g, kernel, stride, input_shape[2:])
 )
 _spread_windows.vjp(input=lambda g, kernel, stride: _sum_pool2d(g, kernel, stride))
 

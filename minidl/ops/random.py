@@ -14,6 +14,11 @@ from ..tape import Tensor, op, wrap
 from .create import made
 from .shape import shape_of
 
+__all__ = """
+    rand randn rand_like randn_like randint randperm bernoulli normal multinomial dropout
+    dropout2d
+""".split()
+
 
 def _float(dtype: object, name: str) -> object:
     kind = dtypes.default_float() if dtype is None else dtypes.to_numpy(dtype)
@@ -194,14 +199,10 @@ def _dropout(input: Array, p: float, seed: int, offset: int, channels: bool) -> 
     return input * (keep * (input.dtype.type(1 / (1 - p)) if p < 1 else 0))
 
 
-_dropout.vjp(
-    input=lambda g, p, seed, offset, channels: _dropout(g, p, seed, offset, channels)
-)
+_dropout.vjp(input=lambda g, p, seed, offset, channels: _dropout(g, p, seed, offset, channels))
 
 
-def dropout(
-    input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
-) -> Tensor:
+def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """y = 0 with probability p, else input / (1 - p), so that the expected value stays.
 
     Hinton et al. 2012, https://arxiv.org/abs/1207.0580;

@@ -18,6 +18,12 @@ from .elementwise import minimum as _minimum
 from .index import gather
 from .shape import Dim, axes_of, axis_of, cat, flatten, flip, narrow
 
+__all__ = """
+    sum mean var std prod cumsum amax amin argmax argmin max min all any logsumexp softmax
+    log_softmax norm
+""".split()
+
+
 max_ = max  # Python's own; `max` below is the op
 
 
@@ -53,9 +59,7 @@ def _sum(input: Array, dim: Dim = None, keepdim: bool = False) -> Array:
 _sum.vjp(input=lambda g, input_shape, dim, keepdim: _spread(g, input_shape, dim, keepdim))
 
 
-def sum(
-    input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: object = None
-) -> Tensor:
+def sum(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: object = None) -> Tensor:
     """y = sum of input over dim; integers and bools add up in int64.
 
     https://docs.pytorch.org/docs/stable/generated/torch.sum.html
@@ -77,9 +81,7 @@ def _mean(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
     return _sum(input, dim, keepdim) / float(_count(input, dim, "mean"))
 
 
-def mean(
-    input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: object = None
-) -> Tensor:
+def mean(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: object = None) -> Tensor:
     """y = sum of input over dim / number of elements summed; of nothing, nan.
 
     https://docs.pytorch.org/docs/stable/generated/torch.mean.html
@@ -148,9 +150,7 @@ def _prod(input: Array, dim: int | None = None, keepdim: bool = False) -> Array:
     return input.prod(axis=axes_of(dim, input.ndim, "prod"), keepdims=keepdim, dtype=kind)
 
 
-def _prod_others(
-    g: Tensor, input: Tensor, dim: int | None, keepdim: bool
-) -> Tensor:
+def _prod_others(g: Tensor, input: Tensor, dim: int | None, keepdim: bool) -> Tensor:
     """g times the product of all *other* elements: right for zeros too, where out / input is not"""
     shape = input._array.shape
     g = _spread(g, shape, dim, keepdim)
@@ -260,9 +260,7 @@ class Extreme(NamedTuple):
     indices: Tensor
 
 
-def max(
-    input: Tensor, dim: int | Tensor | None = None, keepdim: bool = False
-) -> Tensor | Extreme:
+def max(input: Tensor, dim: int | Tensor | None = None, keepdim: bool = False) -> Tensor | Extreme:
     """max(input): the largest element, ties share the gradient.
     max(input, dim): (values, indices) along dim, the first of equal ones, which gets the gradient.
     max(input, other): elementwise, see maximum.
@@ -274,9 +272,7 @@ def max(
     return amax(input) if dim is None else _extreme(input, argmax(input, dim, True), dim, keepdim)
 
 
-def min(
-    input: Tensor, dim: int | Tensor | None = None, keepdim: bool = False
-) -> Tensor | Extreme:
+def min(input: Tensor, dim: int | Tensor | None = None, keepdim: bool = False) -> Tensor | Extreme:
     """As max, for the smallest.
 
     https://docs.pytorch.org/docs/stable/generated/torch.min.html
@@ -373,9 +369,7 @@ def log_softmax(input: Tensor, dim: int, dtype: object = None) -> Tensor:
     return _log_softmax(input if dtype is None else cast(input, dtypes.to_numpy(dtype)), dim)
 
 
-def norm(
-    input: Tensor, p: float | str = "fro", dim: Dim = None, keepdim: bool = False
-) -> Tensor:
+def norm(input: Tensor, p: float | str = "fro", dim: Dim = None, keepdim: bool = False) -> Tensor:
     """y = (sum |input|^p)^(1/p) over dim; p="fro" is 2; the subgradient at 0 is 0.
 
     https://docs.pytorch.org/docs/stable/generated/torch.norm.html

@@ -11,6 +11,13 @@ from ..device import Array, Arrays, xp
 from ..errors import ShapeError
 from ..tape import Tensor, cast, op
 
+__all__ = """
+    reshape view permute transpose expand squeeze unsqueeze narrow diagonal flatten unflatten
+    movedim t broadcast_tensors broadcast_shapes split chunk unbind cat stack flip roll tril triu
+    pad repeat
+""".split()
+
+
 Dim = int | tuple[int, ...] | None
 Shape = tuple[int, ...]
 
@@ -421,9 +428,7 @@ def _pad(input: Array, pairs: tuple[tuple[int, int], ...], value: float) -> Arra
     return xp(input).pad(input, pairs, "constant", constant_values=value)
 
 
-_pad.vjp(
-    input=lambda g, pairs, input_shape: crop(g, tuple(a for a, _ in pairs), input_shape)
-)
+_pad.vjp(input=lambda g, pairs, input_shape: crop(g, tuple(a for a, _ in pairs), input_shape))
 
 
 def pad_pairs(input: Tensor, pairs: tuple[tuple[int, int], ...], value: float = 0.0) -> Tensor:

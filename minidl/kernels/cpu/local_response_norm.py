@@ -1,0 +1,74 @@
+"""Local response normalisation: a window that slides over the channels of one pixel."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .. import Kernel
+from . import jit
+
+
+@jit
+def _forward(x, half_low, half_high, scale, beta, k, base, out):
+    """base = k + scale * sum of x_j^2 around c; out = x * base^-beta. All (N, C, pixels)."""
+    channels = x.shape[1]
+    for n in range(x.shape[0]):
+        for c in range(channels):
+            first, last = max(0, c - half_low), min(channels - 1, c + half_high)
+            for p in range(x.shape[2]):
+                base[n, c, p] = x[n, first, p] * x[n, first, p]
+            for j in range(first + 1, last + 1):
+                for p in range(x.shape[2]):
+                    base[n, c, p] += x[n, j, p] * x[n, j, p]
+            for p in range(x.shape[2]):
+                base[n, c, p] = k + scale * base[n, c, p]
+                out[n, c, p] = x[n, c, p] * base[n, c, p] ** -beta
+
+
+@jit
+def _backward(g, x, base, half_low, half_high, scale, beta, dx, ratio):
+    """dx_i = g_i base_i^-beta - 2 scale beta x_i sum over c that see i of g_c x_c base_c^-(beta+1)"""
+    channels = x.shape[1]
+    factor = np.float32(2) * scale * beta
+    for n in range(x.shape[0]):
+        for c in range(channels):
+            for p in range(x.shape[2]):
+                dx[n, c, p] = g[n, c, p] * base[n, c, p] ** -beta
+                ratio[c, p] = dx[n, c, p] * x[n, c, p] / base[n, c, p]
+        for i in range(channels):
+            for c in range(max(0, i - half_high), min(channels - 1, i + half_low) + 1):
+                for p in range(x.shape[2]):
+                    dx[n, i, p] -= factor * x[n, i, p] * ratio[c, p]
+
+
+def _planes(x: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(x).reshape(x.shape[0], x.shape[1], -1)
+
+
+def _constants(size: int, alpha: float, beta: float) -> tuple:
+    return size // 2, (size - 1) // 2, np.float32(alpha / size), np.float32(beta)
+
+
+def forward(x: np.ndarray, size: int, alpha: float, beta: float, k: float) -> tuple:
+    low, high, scale, power = _constants(size, alpha, beta)
+    flat = _planes(x)
+    base, out = np.empty_like(flat), np.empty_like(flat)
+    _forward(flat, low, high, scale, power, np.float32(k), base, out)
+    return out.reshape(x.shape), base
+
+
+def backward(
+    g: np.ndarray, input: np.ndarray, aux: np.ndarray, size: int, alpha: float, beta: float
+) -> tuple[np.ndarray]:
+    low, high, scale, power = _constants(size, alpha, beta)
+    x = _planes(input)
+    dx, ratio = np.empty_like(x), np.empty(x.shape[1:], np.float32)
+    _backward(_planes(g), x, aux, low, high, scale, power, dx, ratio)
+    return (dx.reshape(input.shape),)
+
+
+def _images(x: np.ndarray, size: int, alpha: float, beta: float, k: float) -> bool:
+    return x.ndim >= 3 and size >= 1 and x.size > 0
+
+
+KERNELS = {"local_response_norm": Kernel(forward, backward, _images, has_aux=True)}
