@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from . import tape
+from . import anomaly, device, tape
 from .backward import backward, grad
 from .errors import GraphError
-from .tape import Node, Op, Tensor, edge_of, grad_mode, mode, wrap
+from .promotion import cast
+from .tape import Node, Op, Tensor, grad_mode, mode, wrap
+from .views import edge_of
 
 __all__ = [
     "Function",
@@ -99,7 +101,7 @@ class detect_anomaly:
 def _set_anomaly(on: bool) -> None:
     mode.anomaly = on
     if on:
-        tape.set_recorder(tape.record_with_line)  # stays: it does nothing more in other threads
+        tape.set_recorder(anomaly.record_with_line)  # stays: it does nothing more in other threads
 
 
 # --------------------------------------------------------------------------------------- Function
@@ -205,7 +207,7 @@ class _FunctionOp(Op):
                 f"{len(edges)} arguments."
             )
         return [
-            x if x is None or x._array.dtype == kind else tape.cast(x, kind)
+            x if x is None or x._array.dtype == kind else cast(x, kind)
             for x, kind in zip(result, node.kwargs["kinds"], strict=True)
         ]
 
@@ -223,7 +225,7 @@ def _record(
     needs = tuple([edge is not None for edge in edges])
     node = tape.record(op, edges, needs, args, outputs[0], {"kinds": kinds})
     node.aux = [
-        (tape.device.xp(t._array), t._array.shape, t._array.dtype)
+        (device.xp(t._array), t._array.shape, t._array.dtype)
         for t in outputs
         if isinstance(t, Tensor)
     ]

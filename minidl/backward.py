@@ -10,9 +10,11 @@ import sys
 from collections.abc import Iterable, Sequence
 from heapq import heappop, heappush
 
-from . import device, tape
+from . import anomaly, device, tape
 from .errors import DTypeError, GraphError, ShapeError
-from .tape import PICK, Leaf, Node, Tensor, edge_of, grad_mode, mode, named, wrap
+from .promotion import cast
+from .tape import PICK, Leaf, Node, Tensor, grad_mode, mode, named, wrap
+from .views import edge_of
 
 Edge = Node | Leaf
 TensorOrTensors = Tensor | Sequence[Tensor]
@@ -89,7 +91,7 @@ def walk(
     pending: dict[Edge, Tensor | list] = {}
     heap: list[tuple[int, Node]] = []
     found: dict[Node, Tensor] = {}
-    add, anomaly = named("add"), mode.anomaly
+    add, suspicious = named("add"), mode.anomaly
     with grad_mode(create_graph):
         for edge, gradient in roots:
             if needed is None or edge in needed:
@@ -115,7 +117,7 @@ def walk(
             if node.saved is None:
                 tape.raise_freed(node)
             gradients = op.pull(node, g, edges, create_graph)
-            if anomaly:
+            if suspicious:
                 _check_finite(node, gradients)
             i = 0
             for gradient in gradients:
@@ -210,7 +212,7 @@ def _hooked(edge: Edge, gradient: Tensor) -> Tensor:
 
 def _check_finite(node: Node, gradients: Iterable) -> None:
     for i, gradient in enumerate(gradients):
-        if gradient is not None and tape.has_nan(gradient):
+        if gradient is not None and anomaly.has_nan(gradient):
             raise GraphError(
                 f"backward of {node.op.name}{tape.at(node)} returned nan for its input "
                 f"'{tape.input_name(node.op, i)}'."
@@ -233,7 +235,7 @@ def _accumulate(t: Tensor | None, gradient: Tensor, create_graph: bool) -> None:
     if t is None:
         return
     if gradient._array.dtype != t._array.dtype:
-        gradient = tape.cast(gradient, t._array.dtype)
+        gradient = cast(gradient, t._array.dtype)
     if t.grad is not None:
         if create_graph:
             t.grad = named("add")(t.grad, gradient)
@@ -300,7 +302,7 @@ def _cotangent(name: str, t: Tensor, g: Tensor | None) -> Tensor:
         )
     if g._array.dtype.kind != "f":
         raise DTypeError(f"{name}: the cotangent has type {g._array.dtype}, expected a float.")
-    return g if g._array.dtype == array.dtype else tape.cast(g, array.dtype)
+    return g if g._array.dtype == array.dtype else cast(g, array.dtype)
 
 
 def _wanted(name: str, inputs: list[Tensor]) -> set[Edge]:

@@ -99,9 +99,7 @@ def _load_cupy() -> Backend:
     try:
         cupy = importlib.import_module("cupy")
     except ImportError as error:
-        raise DeviceError(
-            f"device 'cuda' needs CuPy, which is not installed: {install}."
-        ) from error
+        raise DeviceError(f"device 'cuda' needs CuPy, which is missing: {install}.") from error
     if not cupy.cuda.is_available():
         raise DeviceError("device 'cuda': CuPy is installed, but finds no NVIDIA driver or no GPU.")
     count = cupy.cuda.runtime.getDeviceCount

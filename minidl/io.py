@@ -244,17 +244,14 @@ def _store_shared(
     low, high = min(low for low, _ in bounds), max(high for _, high in bounds)
     name, first = next(iter(group.values()))
     flat = np.zeros((high - low) // first.itemsize, np.dtype(str(first.dtype)))
-    whole = None
+    shape = flat.shape
     for own_name, array in group.values():
         offset = _address(array) - low
         np.ndarray(array.shape, flat.dtype, flat, offset, array.strides)[...] = _to_numpy(array)
-        if whole is None and array.size == flat.size and array.flags.c_contiguous:
-            name, whole = own_name, array
-    arrays[name] = flat if whole is None else flat.reshape(whole.shape)
+        if array.size == flat.size and array.flags.c_contiguous:
+            name, shape = own_name, array.shape
+    arrays[name] = flat.reshape(shape)
     for identity, (_, array) in group.items():
-        if array is whole:
-            references[identity] = {"tensor": name}
-            continue
         strides = [stride // array.itemsize for stride in array.strides]
         offset = (_address(array) - low) // array.itemsize
         references[identity] = {"view": [name, list(array.shape), strides, offset]}
@@ -324,8 +321,8 @@ def _other_format(path: Path, data: bytes) -> str:
             "not read it. If it is a PyTorch state dict you trust, convert it where PyTorch is "
             "installed:\n"
             "    import torch; from safetensors.torch import save_file\n"
-            f'    save_file({{k: v.clone().contiguous() for k, v in torch.load("{path}", '
-            f'map_location="cpu").items()}}, "{new}")'
+            f'    save_file({{k: v.clone().contiguous() for k, v in torch.load({str(path)!r}, '
+            f'map_location="cpu").items()}}, {str(new)!r})'
         )
     if len(data) < 9:
         return f"load: {path} is cut short or empty: it has {len(data)} bytes"

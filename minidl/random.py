@@ -74,13 +74,14 @@ def normals(seed: int, offset: int, n: int, dtype: Any, like: Array | None = Non
     """n numbers of the standard normal distribution, by Box and Muller's method: numbers 2j and
     2j + 1 are r cos a and r sin a, with r and a from the uniform numbers 2j and 2j + 1."""
     xp = (backend("cpu") if like is None else of(like)).module
+    kind = xp.float64 if np.dtype(dtype) == np.float64 else xp.float32
     first = offset // 2 * 2
     count = (offset + n - first + 1) // 2 * 2
-    u = uniforms(seed, first, count, xp.float64, like).reshape(-1, 2)
-    radius = xp.sqrt(-2.0 * xp.log1p(-u[:, 0]))  # 1 - u is in (0, 1]: its logarithm is finite
-    angle = 2.0 * math.pi * u[:, 1]
+    u = uniforms(seed, first, count, kind, like).reshape(-1, 2)
+    radius = xp.sqrt(-2 * xp.log1p(-u[:, 0]))  # 1 - u is in (0, 1]: its logarithm is finite
+    angle = u[:, 1] * kind(2 * math.pi)
     pairs = xp.stack((radius * xp.cos(angle), radius * xp.sin(angle)), axis=1)
-    return pairs.ravel()[offset - first :][:n].astype(dtype)
+    return pairs.ravel()[offset - first :][:n].astype(dtype, copy=False)
 
 
 class Generator:

@@ -15,11 +15,13 @@ import numpy as np
 
 from . import backward as _walk
 from . import device as devices
-from . import dtypes, ops, tape
+from . import dtypes, ops
 from .errors import DeviceError, DTypeError, GraphError, ShapeError
 from .ops import create, elementwise, index
 from .ops.shape import shape_of
-from .tape import Leaf, Node, Tensor, edge_of, in_place, wrap
+from .promotion import cast
+from .tape import Leaf, Node, Tensor, wrap
+from .views import Retain, edge_of, in_place, write
 
 # ------------------------------------------------------------------ operators and simple methods
 
@@ -338,7 +340,7 @@ class _Methods:
         if device is not None and devices.device(device).type != self.device.type:
             t = elementwise.transferred(t, devices.device(device).type)
         if dtype is not None and t._array.dtype != dtypes.to_numpy(dtype):
-            t = tape.cast(t, dtypes.to_numpy(dtype))
+            t = cast(t, dtypes.to_numpy(dtype))
         return ops.clone(self) if t is self and kwargs.get("copy") else t
 
     def type_as(self: Tensor, other: Tensor) -> Tensor:
@@ -459,21 +461,21 @@ class _Methods:
         if edge is None:
             raise GraphError("retain_grad: this tensor does not require a gradient.")
         retained = edge.hooks and builtins.any(
-            h.__class__ is tape.Retain and h.tensor() is self for h in edge.hooks.values()
+            h.__class__ is Retain and h.tensor() is self for h in edge.hooks.values()
         )
         if edge.__class__ is Node and not retained:
-            Handle(edge, tape.Retain(self))
+            Handle(edge, Retain(self))
 
     # ---- writing
 
     def copy_(self: Tensor, src: Tensor, non_blocking: builtins.bool = False) -> Tensor:
         """Overwrites it with src, which broadcasts and is converted."""
-        tape.write(self, ..., src)
+        write(self, ..., src)
         return self
 
     def fill_(self: Tensor, value: Any) -> Tensor:
         """Overwrites it with one number."""
-        tape.write(self, ..., value)
+        write(self, ..., value)
         return self
 
     def zero_(self: Tensor) -> Tensor:

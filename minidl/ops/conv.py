@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from ..device import Array, xp
 from ..errors import ShapeError
-from ..tape import Tensor, op
+from ..makers import op
+from ..tape import Tensor
 from .linalg import check_same_type
 from .shape import pad
 

@@ -206,7 +206,7 @@ def arange(
     device: Where = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """start, start + step, ... below end: arange(end), arange(start, end), arange(start, end, step).
+    """start, start + step, ... below end; start is 0 in arange(end).
 
     https://docs.pytorch.org/docs/stable/generated/torch.arange.html
     """

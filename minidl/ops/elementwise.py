@@ -12,7 +12,9 @@ from typing import Any
 from ..device import Array, backend, of, special, xp
 from ..dtypes import of_scalar, promote
 from ..errors import DTypeError
-from ..tape import Tensor, cast, definition, op, promoted, wrap
+from ..makers import definition, op
+from ..promotion import cast, promoted
+from ..tape import Tensor, wrap
 
 __all__ = """
     add sub mul div neg pow square reciprocal floor_divide trunc_divide remainder exp log log1p

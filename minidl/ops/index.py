@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import tape
 from ..device import Array, of, xp
 from ..errors import DTypeError, ShapeError
-from ..tape import Tensor, op, wrap
+from ..makers import op
+from ..promotion import cast
+from ..tape import Tensor, named, wrap
+from ..views import write
 from .elementwise import _lifted, _where, where
 from .shape import Shape, axis_of, cat
 
@@ -64,11 +66,11 @@ def setitem(input: Tensor, where: Any, value: Any) -> None:
     if isinstance(value, Tensor):
         value = _droppable_ones(value, input, basic, advanced)
     if advanced is None:
-        tape.write(input, basic if basic != () else Ellipsis, value)
+        write(input, basic if basic != () else Ellipsis, value)
     elif basic == ():
-        tape.write(input, advanced, value)
+        write(input, advanced, value)
     else:
-        tape.write(_index(input, basic), advanced, value)
+        write(_index(input, basic), advanced, value)
 
 
 def _droppable_ones(value: Tensor, input: Tensor, basic: Any, advanced: Any) -> Tensor:
@@ -193,7 +195,7 @@ def _part_of(array: Array, steps: list) -> Array:
 
 def _through(g: Tensor, steps: list) -> Tensor:
     for step, keywords in steps:
-        g = tape.named(step.name)(g, **keywords)
+        g = named(step.name)(g, **keywords)
     return g
 
 
@@ -299,7 +301,7 @@ def scatter(input: Tensor, dim: int, index: Tensor, src: Tensor | float) -> Tens
     if isinstance(src, Tensor):
         src = _index(src, tuple(slice(n) for n in index._array.shape))
     out = input.clone()
-    tape.write(out, _grid(index._array, axis), src)
+    write(out, _grid(index._array, axis), src)
     return out
 
 
@@ -322,7 +324,7 @@ def masked_fill(input: Tensor, mask: Tensor, value: float | Tensor) -> Tensor:
     """
     value = _lifted(input, value, input)
     if value._array.dtype != input._array.dtype:
-        value = tape.cast(value, input._array.dtype)
+        value = cast(value, input._array.dtype)
     return _where(mask, value, input)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from ..device import Array, Arrays, xp
 from ..errors import DTypeError, ShapeError
-from ..tape import Tensor, definition, op
+from ..makers import definition, op
+from ..tape import Tensor
 from .shape import reshape, squeeze, transpose, unsqueeze
 
 __all__ = [

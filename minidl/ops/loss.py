@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from ..device import xp
 from ..errors import DTypeError, ShapeError
-from ..tape import Tensor, cast, wrap
+from ..promotion import cast
+from ..tape import Tensor, wrap
 from .elementwise import abs, logsigmoid, where
 from .index import check_range, gather
 from .reduce import _log_softmax, mean, sum

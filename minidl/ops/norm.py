@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ..errors import ShapeError
-from ..tape import Tensor, bump, definition, grad_mode
+from ..makers import definition
+from ..tape import Tensor, bump, grad_mode
 from .elementwise import rsqrt
 from .reduce import _mean, _need_float
 from .shape import narrow, pad_pairs

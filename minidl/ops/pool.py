@@ -6,7 +6,8 @@ import math
 
 from ..device import Array, xp
 from ..errors import ShapeError
-from ..tape import Tensor, op, wrap
+from ..makers import op
+from ..tape import Tensor, wrap
 from .conv import Pair, Size, _check_windows, padded, pair_of, windows
 from .shape import pad as _pad
 from .shape import reshape
@@ -214,7 +215,7 @@ def adaptive_avg_pool2d(input: Tensor, output_size: Size | tuple[int | None, ...
 
     https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.adaptive_avg_pool2d.html
     """
-    *lead, h, w = input._array.shape
+    h, w = input._array.shape[-2:]
     wanted = (output_size,) * 2 if isinstance(output_size, int) else tuple(output_size)
     oh, ow = (have if n is None else n for n, have in zip(wanted, (h, w), strict=True))
     rows = _averaging(input, h, oh)  # (OH, H)

@@ -9,8 +9,9 @@ from .. import dtypes
 from ..device import Array, backend, xp
 from ..device import device as Device
 from ..errors import DTypeError, ShapeError
+from ..makers import op
 from ..random import Generator, draw, normals, uniforms
-from ..tape import Tensor, op, wrap
+from ..tape import Tensor, wrap
 from .create import made
 from .shape import shape_of
 

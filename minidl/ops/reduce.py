@@ -11,7 +11,9 @@ from typing import NamedTuple
 from .. import dtypes
 from ..device import Array, xp
 from ..errors import DTypeError
-from ..tape import Tensor, cast, definition, op
+from ..makers import definition, op
+from ..promotion import cast
+from ..tape import Tensor
 from .elementwise import exp, log, logical_and, sqrt, where
 from .elementwise import maximum as _maximum
 from .elementwise import minimum as _minimum

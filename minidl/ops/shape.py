@@ -9,7 +9,9 @@ from functools import reduce
 from .. import dtypes
 from ..device import Array, Arrays, xp
 from ..errors import ShapeError
-from ..tape import Tensor, cast, op
+from ..makers import op
+from ..promotion import cast
+from ..tape import Tensor
 
 __all__ = """
     reshape view permute transpose expand squeeze unsqueeze narrow diagonal flatten unflatten

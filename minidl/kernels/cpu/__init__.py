@@ -21,7 +21,7 @@ _stamp = hashlib.sha256(b"".join(p.read_bytes() for p in sorted(_home.glob("*.py
 
 
 def _choose_cache() -> None:
-    """Numba caches compiled code beside the source; where that is read-only, in a temporary folder."""
+    """Numba caches compiled code beside the source; if that is read-only, in a temporary folder."""
     if "NUMBA_CACHE_DIR" in os.environ or os.access(_home, os.W_OK):
         return
     folder = Path(tempfile.gettempdir()) / f"minidl-numba-{os.getuid()}"

@@ -27,7 +27,7 @@ def _forward(x, half_low, half_high, scale, beta, k, base, out):
 
 @jit
 def _backward(g, x, base, half_low, half_high, scale, beta, dx, ratio):
-    """dx_i = g_i base_i^-beta - 2 scale beta x_i sum over c that see i of g_c x_c base_c^-(beta+1)"""
+    """dx_i = g_i base_i^-beta - 2 scale beta x_i sum_c g_c x_c base_c^-(beta+1), c that see i"""
     channels = x.shape[1]
     factor = np.float32(2) * scale * beta
     for n in range(x.shape[0]):

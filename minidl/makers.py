@@ -1,0 +1,286 @@
+"""The makers: they turn a forward into the function that users call.
+
+`unary` and `binary` are written out flat, because they run for every `+` of every model; `general`
+takes the rest. Each runs the forward on arrays, wraps the result, and records the call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+
+from . import device, dtypes, kernels, tape
+from .errors import DeviceError, DTypeError, ShapeError
+from .fused import run_fused
+from .promotion import kind_of, prepared, promoted
+from .tape import PICK, Leaf, Node, Op, Tensor, mode, named_like, new, wrap
+from .views import edge_of, make_view, synced
+
+F32 = dtypes.F32
+ndarray = np.ndarray
+
+# ------------------------------------------------------------------------------------ decorators
+
+
+def op(forward: Callable | None = None, **options: Any) -> Any:
+    """Makes an op from array code. Parameters annotated `Array` (or `Arrays`) are its inputs.
+
+    view: its result may share memory with its input.
+    result: what one or two plain operands are brought to first: "same" (their common type),
+        "float" (integers become the default float), "strict" (different types are refused), or
+        "bool" (common type; the result is bool, so the call is never recorded), or "mixed"
+        (the inputs keep their own types, as an array and positions in it).
+    outputs: how many arrays it returns.
+    aux: it returns (value, aux); rules may read aux, users never see it.
+    """
+    if forward is None:
+        return lambda function: op(function, **options)
+    made = Op(forward, **options)
+    plain = made.parameters == made.inputs and not (made.view or made.variadic or made.has_aux)
+    plain = plain and made.result != "mixed" and not (made.kernels or made.optional)
+    if plain and made.outputs == 1:
+        maker = {1: unary, 2: binary}.get(len(made.inputs), general)
+        return _attached(made, maker(made))
+    return _attached(made, general(made))
+
+
+def definition(forward: Callable | None = None, *, outputs: int = 1) -> Any:
+    """Makes an op from a composition of other ops on Tensors. Parameters annotated `Tensor` are
+    its inputs. It must be pure: no random numbers, no buffers written, no modes read."""
+    if forward is None:
+        return lambda function: definition(function, outputs=outputs)
+    made = Op(forward, definition=True, outputs=outputs)
+    return _attached(made, general(made))
+
+
+def _attached(made: Op, call: Callable) -> Callable:
+    def vjp(**rules: Callable) -> Callable:
+        made.declare(rules)
+        return call
+
+    def vjp_all(function: Callable) -> Callable:
+        made.declare_all(function)
+        return function
+
+    named_like(made.forward, call)
+    call.__name__ = call.__qualname__ = made.name
+    call.op, call.vjp, call.vjp_all = made, vjp, vjp_all  # type: ignore[attr-defined]
+    tape.register(made.name, call)
+    return call
+
+
+# ------------------------------------------------------------------------------------ the makers
+
+
+def unary(op: Op) -> Callable:
+    """Maker for one tensor in, one tensor out, no keywords."""
+    forward = op.forward
+    to_float = op.result == "float"
+    recorded = op.result != "bool"
+
+    def call(input: Tensor) -> Tensor:
+        if not isinstance(input, Tensor):
+            raise TypeError(_not_a_tensor(op, op.inputs[0], input))
+        array = input._array
+        if array.dtype is not F32:
+            input = prepared(op, input, to_float)
+            array = input._array
+        out = forward(array)
+        if out.__class__ is not ndarray:
+            out = device.as_array(out, array)
+        t = new(Tensor)
+        t._array = out
+        t._node = None
+        t._version = [0]
+        t._view = None
+        t.grad = None
+        edge = input._node if input._view is None else synced(input)
+        if edge is not None and recorded and mode.grad:
+            tape.record(op, (edge,), 1, (input,), t, None)
+        return t
+
+    return call
+
+
+def binary(op: Op) -> Callable:
+    """Maker for two operands that broadcast; one of them may be a Python scalar.
+
+    Written out flat: it runs once for every `+` and `*` of every model.
+    """
+    forward = op.forward
+
+    recorded = op.result != "bool"
+
+    def call(input: Tensor | float, other: Tensor | float) -> Tensor:
+        left = right = None
+        if isinstance(input, Tensor):
+            a = input._array
+            fast = a.dtype is F32
+            left = input._node if input._view is None else synced(input)
+        else:
+            a = input
+            fast = input.__class__ is float
+        if isinstance(other, Tensor):
+            b = other._array
+            fast = fast and b.dtype is F32
+            right = other._node if other._view is None else synced(other)
+        else:
+            b = other
+            fast = fast and other.__class__ is float
+        if not fast:  # another type than float32: bring both to one type first
+            input, other = promoted(op.name, input, other, op.result)
+            a, left = _operand(input)
+            b, right = _operand(other)
+        try:
+            out = forward(a, b)
+        except (ValueError, TypeError) as error:
+            raise explained(op, (a, b), error) from error
+        if out.__class__ is not ndarray:
+            out = device.as_array(out, b if input is a else a)
+        t = new(Tensor)
+        t._array = out
+        t._node = None
+        t._version = [0]
+        t._view = None
+        t.grad = None
+        if left is not None:
+            if recorded and mode.grad:
+                tape.record(op, (left, right), 1 if right is None else 3, (input, other), t, None)
+        elif right is not None and recorded and mode.grad:
+            tape.record(op, (left, right), 2, (input, other), t, None)
+        return t
+
+    return call
+
+
+def _operand(value: Any) -> tuple[Any, Node | Leaf | None]:
+    """The array (or number) and the edge of an operand."""
+    if isinstance(value, Tensor):
+        return value._array, value._node if value._view is None else synced(value)
+    return value, None
+
+
+def general(op: Op) -> Callable:
+    """Maker for everything else: any number of inputs, keywords, views, several outputs, kernels.
+
+    A call with a kernel records one node. A definition without one just runs.
+    """
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        inputs, kwargs = _bind(op, args, kwargs)
+        kernel = None
+        if op.definition or op.kernels:
+            kernel = kernels.choose(op, inputs, kwargs)
+        if kernel is not None:
+            fused, arrays, out, aux = run_fused(op, kernel, inputs, kwargs)
+            return _recorded(fused, inputs, arrays, out, aux, kwargs)
+        if op.definition:
+            return op.forward(*inputs, **kwargs)
+        arrays = tuple([x._array if isinstance(x, Tensor) else x for x in inputs])
+        try:
+            out = op.forward(*([arrays] if op.variadic else arrays), **kwargs)
+        except (ValueError, TypeError) as error:
+            raise explained(op, arrays, error) from error
+        out, aux = out if op.has_aux else (out, None)
+        return _recorded(op, inputs, arrays, out, aux, kwargs)
+
+    return call
+
+
+def _recorded(
+    op: Op, inputs: tuple, arrays: tuple, out: Any, aux: Any, kwargs: dict
+) -> Tensor | tuple[Tensor, ...]:
+    """Wraps the arrays that a forward returned, and records the call if an input needs it."""
+    edges = tuple([edge_of(x) for x in inputs])
+    needs = tuple([edge is not None for edge in edges])
+    needed = mode.grad and op.differentiable and True in needs
+    like = next(a for a in arrays if a is not None and a.__class__ not in (int, float, bool))
+    if op.outputs == 1:
+        t = wrap(device.as_array(out, like))
+        if op.view and device.xp(like).may_share_memory(t._array, like):
+            make_view(op, inputs[0], t, kwargs)
+        if needed:
+            tape.record(op, edges, needs, inputs, t, kwargs).aux = aux
+        return t
+    results = tuple([wrap(device.as_array(o, like)) for o in out])
+    if needed:
+        node = tape.record(op, edges, needs, inputs, results[0], kwargs)
+        node.aux = aux
+        for i, t in enumerate(results):
+            t._node = None
+            if t._array.dtype.kind == "f":
+                tape.record(PICK, (node,), 1, (), t, {"index": i, "of": len(results)})
+    return results
+
+
+def _bind(op: Op, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
+    """Sorts the arguments of a call into the op's tensor inputs and its complete keywords."""
+    if len(args) > len(op.parameters):
+        raise TypeError(
+            f"{op.name}() takes {len(op.parameters)} arguments ({', '.join(op.parameters)}), "
+            f"got {len(args)}."
+        )
+    values = dict(zip(op.parameters, args, strict=False))
+    for name, value in kwargs.items():
+        if name not in op.parameters or name in values:
+            problem = "got two values for" if name in values else "has no argument"
+            raise TypeError(
+                f"{op.name}() {problem} {name!r}; arguments: {', '.join(op.parameters)}."
+            )
+        values[name] = value
+    inputs = tuple([values.pop(name, None) for name in op.inputs])
+    if op.variadic:
+        inputs = _tensors(op, inputs[0])
+    else:
+        for name, x in zip(op.inputs, inputs, strict=True):
+            if not isinstance(x, Tensor) and not (x is None and name in op.optional):
+                raise TypeError(_not_a_tensor(op, name, x))
+    bound = op.defaults | values
+    if len(bound) + len(op.inputs) < len(op.parameters):
+        missing = [n for n in op.parameters if n not in bound and n not in op.inputs]
+        raise TypeError(f"{op.name}() is missing {', '.join(missing)}.")
+    return inputs, bound
+
+
+def _tensors(op: Op, value: Any) -> tuple:
+    if isinstance(value, Tensor) or not isinstance(value, Iterable):
+        raise TypeError(f"{op.name}() expects a list or tuple of tensors, got {kind_of(value)}.")
+    tensors = tuple(value)
+    if not tensors:
+        raise ShapeError(f"{op.name}() expects at least one tensor, got none.")
+    for i, t in enumerate(tensors):
+        if not isinstance(t, Tensor):
+            raise TypeError(_not_a_tensor(op, f"{op.inputs[0]}[{i}]", t))
+    return tensors
+
+
+def _not_a_tensor(op: Op, name: str, value: Any) -> str:
+    return (
+        f"{op.name}(): '{name}' must be a Tensor, got {kind_of(value)}. "
+        "minidl.tensor(data) makes one from a list, a number or an array."
+    )
+
+
+def explained(op: Op, arrays: tuple, error: Exception) -> Exception:
+    """NumPy's complaint about arrays, as an error that names the op and the shapes."""
+    if error.__class__ not in (ValueError, TypeError):
+        return error  # minidl's own errors say it all
+    real = [a for a in arrays if hasattr(a, "shape")]
+    if len({device.of(a).type for a in real}) > 1:
+        where = ", ".join(
+            f"'{n}' on {device.device_of(a)}"
+            for n, a in zip(op.inputs, arrays, strict=False)
+            if hasattr(a, "shape")
+        )
+        return DeviceError(f"{op.name}: all tensors must be on one device, got {where}.")
+    if isinstance(error, TypeError):
+        return DTypeError(f"{op.name}: {error}")
+    shapes = " and ".join(str(a.shape) for a in real)
+    if "broadcast" in str(error):
+        return ShapeError(
+            f"{op.name}: shapes {shapes} do not broadcast: counted from the right, each pair "
+            "of sizes must be equal or one of them 1."
+        )
+    return ShapeError(f"{op.name}: {error} (shapes {shapes})")

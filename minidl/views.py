@@ -1,0 +1,191 @@
+"""Views, and changes in place.
+
+A view shares memory with its root, and with it the version number. Every change in place is one
+function: run the operation out of place, copy the result into the memory, raise the version, and
+move the tensor to the new node. If the tensor is a view, the root moves to an `overwrite` node, and
+other views of it replay their steps from there when they are next used.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+from . import tape
+from .errors import DTypeError, GraphError, ShapeError
+from .promotion import cast
+from .tape import Leaf, Node, Op, Tensor, View, bump, grad_mode, mode, named, new, wrap
+
+
+def edge_of(t: Any) -> Node | Leaf | None:
+    if not isinstance(t, Tensor):
+        return None
+    return t._node if t._view is None else synced(t)
+
+
+def alias(t: Tensor) -> Tensor:
+    """A second tensor on the same memory, with the same history and version."""
+    other = wrap(t._array)
+    other._node = t._node if t._view is None else synced(t)
+    other._version = t._version
+    return other
+
+
+def make_view(op: Op, source: Tensor, t: Tensor, kwargs: dict) -> None:
+    """Marks `t` as the part `op` of `source`. A view of a view points at the first root."""
+    t._version = source._version
+    view = new(View)
+    parent = source._view
+    view.root = source if parent is None else parent.root
+    view.steps = (None if parent is None else parent.steps, op, kwargs)
+    view.root_node = view.root._node
+    view.version = t._version[0]
+    view.tracked = mode.grad and (parent is None or parent.tracked)
+    t._view = view
+
+
+def steps_of(view: View) -> list[tuple[Op, dict]]:
+    """The ops that lead from the root to this view, first one first."""
+    steps, chain = [], view.steps
+    while chain is not None:
+        chain, op, kwargs = chain
+        steps.append((op, kwargs))
+    return steps[::-1]
+
+
+def synced(t: Tensor) -> Node | Leaf | None:
+    """The node of a view, replayed on its root's node if the root was changed in place since."""
+    view, cell = t._view, t._version
+    if view.version != cell[0]:
+        view.version = cell[0]
+        if view.root_node is not view.root._node and view.tracked:
+            view.root_node = view.root._node
+            source = alias(view.root)
+            with grad_mode(True):
+                for op, kwargs in steps_of(view):
+                    source = named(op.name)(source, **kwargs)
+            t._node = source._node
+    return t._node
+
+
+def in_place(name: str, function: Callable, t: Tensor, args: tuple, kwargs: dict) -> Tensor:
+    """Every in-place operation: run it out of place, copy the result in, move `t` to its node."""
+    check_writable(name, t)
+    result = function(alias(t), *args, **kwargs)
+    array = result._array
+    if array.shape != t._array.shape:
+        raise ShapeError(
+            f"{name}: the result has shape {array.shape}, but the tensor that it would be "
+            f"written into has shape {t._array.shape}."
+        )
+    kinds = "biuf".replace("u", "i")
+    have, want = (kinds.index(d.kind.replace("u", "i")) for d in (t._array.dtype, array.dtype))
+    if have < want:
+        raise DTypeError(
+            f"{name}: the result has type {array.dtype}, which cannot be stored in a tensor of "
+            f"type {t._array.dtype}."
+        )
+    t._array[...] = array
+    bump(t)
+    node = result._node
+    if node is not None:
+        if t._array.dtype != array.dtype:
+            node = cast(result, t._array.dtype)._node
+        elif node.out is not None:  # the rule reads the output: it now lives in t's memory
+            node.out = (t._array, t._version, t._version[0])
+        move(t, node)
+    return t
+
+
+def check_writable(name: str, t: Tensor) -> None:
+    """Refuses writes that autograd could not follow, or that would hit one element many times."""
+    view = t._view
+    if mode.grad:
+        root = t if view is None else view.root
+        if root._node.__class__ is Leaf:
+            what = "a leaf tensor" if view is None else "a view of a leaf tensor"
+            raise GraphError(
+                f"{name}: {what} that requires a gradient cannot be changed in place while "
+                "recording; use `with minidl.no_grad():` or work on a clone()."
+            )
+        if view is not None and not view.tracked and root._node is not None:
+            raise GraphError(
+                f"{name}: this view was made under no_grad, so its base would not learn of the "
+                "change. Make the view with recording on, or change it under no_grad."
+            )
+    array = t._array
+    if 0 in array.strides and any(
+        s == 0 and n > 1 for s, n in zip(array.strides, array.shape, strict=True)
+    ):
+        raise ShapeError(
+            f"{name}: several elements of this expanded tensor share one place in memory; "
+            "clone() it before changing it in place."
+        )
+
+
+def move(t: Tensor, node: Node) -> None:
+    """`t` was overwritten by the output of `node`; if it is a view, its root gets a write node."""
+    t._node, old = node, t._node
+    if old is not None and old.hooks:
+        _move_retained(old, node)
+    view = t._view
+    if view is None:
+        return
+    root = view.root
+    shell = wrap(root._array)
+    edges = (root._node, node)
+    needs = tuple([edge is not None for edge in edges])
+    tape.record(named("overwrite").op, edges, needs, (), shell, {"steps": steps_of(view)})
+    if root._node is not None and root._node.hooks:
+        _move_retained(root._node, shell._node)
+    root._node = view.root_node = shell._node
+    view.version = t._version[0]
+
+
+class Retain:
+    """A hook that stores the gradient in the tensor's `grad`; it moves with the tensor."""
+
+    __slots__ = ("tensor",)
+
+    def __init__(self, tensor: Tensor):
+        self.tensor = weakref.ref(tensor)
+
+    def __call__(self, gradient: Tensor) -> None:
+        t = self.tensor()
+        if t is not None:
+            t.grad = gradient if mode.grad else wrap(gradient._array.copy())
+
+
+def _move_retained(old: Node, new: Node) -> None:
+    kept = {k: h for k, h in old.hooks.items() if h.__class__ is Retain}
+    for k in kept:
+        del old.hooks[k]
+    if kept:
+        new.hooks = {**(new.hooks or {}), **kept}
+
+
+def write(t: Tensor, index: Any, value: Any) -> None:
+    """`t[index] = value`: written at once, recorded as one `overwrite` node."""
+    check_writable("t[...] = value", t)
+    value_edge = None
+    array = t._array
+    if isinstance(value, Tensor):
+        value_edge = edge_of(value)
+        if value_edge is not None and value._array.dtype != array.dtype:
+            value_edge = cast(value, array.dtype)._node
+        value = value._array
+    own = edge_of(t)
+    try:
+        array[index] = value
+    except ValueError as error:
+        raise ShapeError(f"assignment to a tensor of shape {array.shape}: {error}") from error
+    except IndexError as error:
+        raise IndexError(f"index into a tensor of shape {array.shape}: {error}") from error
+    bump(t)
+    if mode.grad and (own is not None or value_edge is not None):
+        shell = wrap(array)
+        steps = [(named("index").op, {"index": index})]
+        needs = (own is not None, value_edge is not None)
+        tape.record(named("overwrite").op, (own, value_edge), needs, (), shell, {"steps": steps})
+        move(t, shell._node)
