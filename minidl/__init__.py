@@ -37,6 +37,7 @@ from .dtypes import (
 )
 from .dtypes import bool_ as bool
 from .errors import DeviceError, DTypeError, GraphError, ShapeError
+from .io import load, save
 from .ops import *
 from .random import (
     Generator,
@@ -48,3 +49,7 @@ from .random import (
     set_rng_state,
 )
 from .tape import Tensor
+
+# isort: split
+# These are written against the public names above.
+from . import datasets, nn, optim, utils

@@ -321,7 +321,7 @@ def _other_format(path: Path, data: bytes) -> str:
             "not read it. If it is a PyTorch state dict you trust, convert it where PyTorch is "
             "installed:\n"
             "    import torch; from safetensors.torch import save_file\n"
-            f'    save_file({{k: v.clone().contiguous() for k, v in torch.load({str(path)!r}, '
+            f"    save_file({{k: v.clone().contiguous() for k, v in torch.load({str(path)!r}, "
             f'map_location="cpu").items()}}, {str(new)!r})'
         )
     if len(data) < 9:

@@ -59,7 +59,12 @@ def _converted(name: str, value: Any, to: np.dtype) -> Any:
 
 
 def cast(t: Tensor, to: np.dtype) -> Tensor:
-    """`t` in another type, by a recorded op whose rule casts the gradient back."""
+    """`t` in another type, by a recorded op whose rule casts the gradient back.
+
+    Integers and bools carry no gradient: a cast to one ends the history.
+    """
+    if to.kind != "f":
+        return wrap(t._array.astype(to))
     return named("cast")(t, to, t._array.dtype)
 
 

@@ -37,7 +37,7 @@ differentiated again. The derivatives of x ** 3 at 2:
 >>> first, second, grad(second, [x])
 (Value(12.0), Value(12.0), [6.0])
 
-`minidl/tape.py` is this file on arrays, with the same words.
+`minidl/tape.py` (what is remembered) and `minidl/backward.py` (the walk) are this file on arrays.
 """
 
 import heapq

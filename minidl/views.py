@@ -86,9 +86,11 @@ def in_place(name: str, function: Callable, t: Tensor, args: tuple, kwargs: dict
             f"{name}: the result has type {array.dtype}, which cannot be stored in a tensor of "
             f"type {t._array.dtype}."
         )
+    node = result._node
+    if node is not None and node.saved:
+        _keep_old_values(node, t)
     t._array[...] = array
     bump(t)
-    node = result._node
     if node is not None:
         if t._array.dtype != array.dtype:
             node = cast(result, t._array.dtype)._node
@@ -96,6 +98,13 @@ def in_place(name: str, function: Callable, t: Tensor, args: tuple, kwargs: dict
             node.out = (t._array, t._version, t._version[0])
         move(t, node)
     return t
+
+
+def _keep_old_values(node: Node, t: Tensor) -> None:
+    """The rules of this very op may read what it is about to overwrite: they get a copy."""
+    for i, entry in enumerate(node.saved):
+        if entry is not None and entry[1] is t._version:
+            node.saved[i] = (entry[0].copy(), [0], 0)
 
 
 def check_writable(name: str, t: Tensor) -> None:

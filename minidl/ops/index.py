@@ -24,7 +24,10 @@ __all__ = """
 @op(view=True)
 def _index(input: Array, index: Any) -> Array:
     """y = input[index], index already plain: ints, slices, None, ..., integer or bool arrays"""
-    return input[index]
+    out = input[index]
+    if out.__class__ is not input.__class__:  # NumPy gave a scalar; with ... it is a 0-d view
+        out = input[(*(index if isinstance(index, tuple) else (index,)), ...)]
+    return out
 
 
 _index.vjp(input=lambda g, input_shape, index: _unindex(g, index, input_shape))

@@ -139,8 +139,9 @@ def max_pool2d(
         extra = tuple(_ceil_extra(*s) for s in sizes)
     if not return_indices:
         return _max_pool2d(input, kernel, stride, padding, dilation, extra)
-    positions = _max_pool2d.op.forward(input._array, kernel, stride, padding, dilation, extra)[1]
-    return _pick_pixels(input, positions), wrap(positions)
+    forward = _max_pool2d.op.forward
+    positions = wrap(forward(input._array, kernel, stride, padding, dilation, extra)[1])
+    return _pick_pixels(input, positions), positions
 
 
 # --------------------------------------------------------------------------------------- averages

@@ -344,7 +344,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     https://docs.pytorch.org/docs/stable/generated/torch.cat.html
     """
     tensors = _same_type(tensors)
-    if len(tensors) > 1:  # PyTorch lets an empty vector stand for "nothing yet"
+    if isinstance(tensors, (list, tuple)) and len(tensors) > 1:  # PyTorch lets an empty vector stand for "nothing yet"
         tensors = [x for x in tensors if x._array.shape != (0,)] or tensors[:1]
     return _cat(tensors, dim)
 
@@ -354,15 +354,18 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
 
     https://docs.pytorch.org/docs/stable/generated/torch.stack.html
     """
+    if isinstance(tensors, Tensor) or not tensors:
+        return _cat(tensors, dim)  # which says what is wrong
     tensors = _same_type(tensors)
     shapes = {x._array.shape for x in tensors}
     if len(shapes) > 1:
         raise ShapeError(f"stack: the tensors must have one shape, got {sorted(shapes)}.")
-    return _cat([unsqueeze(x, dim) for x in tensors], dim) if tensors else _cat([], dim)
+    return _cat([unsqueeze(x, dim) for x in tensors], dim)
 
 
 def _same_type(tensors: Sequence[Tensor]) -> Sequence[Tensor]:
-    if isinstance(tensors, Tensor) or not all(isinstance(x, Tensor) for x in tensors):
+    listed = isinstance(tensors, (list, tuple))
+    if not listed or not all(isinstance(x, Tensor) for x in tensors):
         return tensors  # the op says what is wrong
     kinds = {x._array.dtype for x in tensors}
     if len(kinds) < 2:

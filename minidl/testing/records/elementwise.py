@@ -1,0 +1,298 @@
+"""Records of `minidl/ops/elementwise.py`."""
+
+import math
+
+import numpy as np
+
+from minidl import ops
+from minidl.errors import DTypeError, ShapeError
+from minidl.testing.records import draw as d
+from minidl.testing.records.record import ErrorCase, OpRecord
+
+ALL, REAL = "biuf", "iuf"  # kinds of dtypes
+SAID_POSITIVE, SAID_NOT_ZERO = "positive numbers", "away from 0"
+HALVES = d.Domain(-2.3, 2.3, kinks=(-1.5, -0.5, 0.5, 1.5))
+WHOLES = d.Domain(-2.3, 2.3, kinks=(-2.0, -1.0, 0.0, 1.0, 2.0))
+
+
+def unary(name, reference, domain=d.ANY, said="all real numbers", errors=(), **fields):
+    function = getattr(ops, name)
+    not_a_tensor = ErrorCase(lambda t: function([1.0]), TypeError, (name, "Tensor", "list"))
+    return OpRecord(
+        name,
+        function,
+        d.samples(lambda draw: (d.real(draw, d.shape(draw), domain),)),
+        reference,
+        domain=said,
+        errors=(not_a_tensor, *errors),
+        **{"dtypes": ALL, **fields},
+    )
+
+
+def binary(name, reference, samples, errors=(), **fields):
+    function = getattr(ops, name)
+    shapes = ErrorCase(
+        lambda t: function(t([1.0, 2.0]), t([1.0, 2.0, 3.0])), ShapeError, (name, "(2,)", "(3,)")
+    )
+    not_a_tensor = ErrorCase(lambda t: function(t([1.0]), "2"), TypeError, (name, "str"))
+    return OpRecord(
+        name,
+        function,
+        samples,
+        reference,
+        errors=(shapes, not_a_tensor, *errors),
+        **{"dtypes": ALL, "broadcasts": True, **fields},
+    )
+
+
+def pairs(left=d.ANY, right=d.ANY):
+    """Two tensors that broadcast; the second may be a number."""
+
+    def build(draw):
+        a, b = d.broadcastable(draw)
+        number = d.one_of(draw, False, False, True)
+        return d.real(draw, a, left), float(d.real(draw, (), right)) if number else d.real(
+            draw, b, right
+        )
+
+    return d.samples(build)
+
+
+def scaled_pairs():
+    def build(draw):
+        a, b = d.broadcastable(draw)
+        return (d.real(draw, a), d.real(draw, b)), {"alpha": d.one_of(draw, 1, 2, -0.5)}
+
+    return d.samples(build)
+
+
+def pairs_apart():
+    """Two tensors that broadcast, no two elements of both close to each other."""
+
+    def build(draw):
+        a, b = d.broadcastable(draw)
+        split = math.prod(a)
+        numbers = d.real(draw, (split + math.prod(b),), d.DISTINCT)
+        return numbers[:split].reshape(a), numbers[split:].reshape(b)
+
+    return d.samples(build)
+
+
+def pairs_with_ties():
+    """Small integers, as floats: comparisons meet every case."""
+
+    def build(draw):
+        a, b = d.broadcastable(draw)
+        return d.integers(draw, a, -1, 2).astype(float), d.integers(draw, b, -1, 2).astype(float)
+
+    return d.samples(build)
+
+
+def quotients():
+    """Two tensors whose quotient is at least 0.1 away from an integer."""
+
+    def build(draw):
+        a = d.shape(draw)
+        divisor = d.real(draw, d.one_of(draw, a, ()), d.Domain(0.7, 1.3))
+        divisor = divisor * d.one_of(draw, 1, -1)
+        whole = d.integers(draw, a, -3, 4)
+        return (whole + d.real(draw, a, d.Domain(0.1, 0.9))) * divisor, divisor
+
+    return d.samples(build)
+
+
+def powers():
+    def build(draw):
+        a, b = d.broadcastable(draw)
+        kind = d.one_of(draw, "tensors", "whole exponent", "number exponent", "number base")
+        if kind == "whole exponent":
+            return d.real(draw, a, d.NOT_ZERO), d.one_of(draw, 0, 1, 2, 3, -1, -2)
+        if kind == "number exponent":
+            return d.real(draw, a, d.POSITIVE), d.one_of(draw, 0.5, -0.5, 1.7, 2.0, 0.0)
+        if kind == "number base":
+            return d.one_of(draw, 2.0, 0.5, 3), d.real(draw, b)
+        return d.real(draw, a, d.POSITIVE), d.real(draw, b)
+
+    return d.samples(build)
+
+
+def clamps():
+    def build(draw):
+        x = d.real(draw, d.shape(draw), d.Domain(kinks=(-0.7, 0.4)))
+        low, high = d.one_of(draw, (-0.7, 0.4), (None, 0.4), (-0.7, None), (0.4, -0.7))
+        return (x,), {"min": low, "max": high}
+
+    return d.samples(build)
+
+
+def clamp_reference(x, min=None, max=None):
+    return np.minimum(
+        np.maximum(x, -np.inf if min is None else min), np.inf if max is None else max
+    )
+
+
+def choices():
+    def build(draw):
+        a, b, c = d.broadcastable(draw, 3)
+        condition, x, y = d.booleans(draw, a), d.real(draw, b), d.real(draw, c)
+        kind = d.one_of(draw, "tensors", "tensors", "number", "other number")
+        return condition, 1.5 if kind == "number" else x, -0.5 if kind == "other number" else y
+
+    return d.samples(build)
+
+
+def gelus():
+    def build(draw):
+        x = d.real(draw, d.shape(draw), d.Domain(-4.0, 4.0))
+        return (x,), {"approximate": d.one_of(draw, "none", "tanh")}
+
+    return d.samples(build)
+
+
+erf = np.vectorize(math.erf, otypes=[float])
+
+
+def gelu_reference(x, approximate="none"):
+    if approximate == "tanh":
+        return 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
+    return x * 0.5 * (1 + erf(x / math.sqrt(2)))
+
+
+FLOAT = {"result": "float"}
+BOOL = {"result": "bool", "order": 0}
+
+RECORDS = [
+    binary("add", lambda x, y, alpha=1: x + alpha * y, scaled_pairs()),
+    binary(
+        "sub",
+        lambda x, y, alpha=1: x - alpha * y,
+        scaled_pairs(),
+        dtypes=REAL,
+        errors=(ErrorCase(lambda t: ops.sub(t([True]), t([True])), DTypeError, ("sub", "bool")),),
+    ),
+    binary("mul", lambda x, y: x * y, pairs()),
+    binary(
+        "div",
+        lambda x, y: x / y,
+        pairs(d.ANY, d.NOT_ZERO),
+        domain=f"divisor {SAID_NOT_ZERO}",
+        errors=(
+            ErrorCase(
+                lambda t: ops.div(t([1.0]), 2, rounding_mode="up"),
+                ValueError,
+                ("div", "floor", "trunc", "'up'"),
+            ),
+        ),
+        **FLOAT,
+    ),
+    binary(
+        "floor_divide",
+        lambda x, y: np.floor(x / y),
+        quotients(),
+        domain="quotients away from integers",
+    ),
+    binary(
+        "trunc_divide",
+        lambda x, y: np.trunc(x / y),
+        quotients(),
+        domain="quotients away from integers",
+    ),
+    binary(
+        "remainder",
+        lambda x, y: x - np.floor(x / y) * y,
+        quotients(),
+        domain="quotients away from integers",
+        dtypes=REAL,
+    ),
+    binary(
+        "pow",
+        lambda x, y: np.exp(y * np.log(x)) if np.all(np.asarray(x) > 0) else np.power(x, y),
+        powers(),
+        domain="positive bases, or whole number exponents",
+        dtypes=REAL,
+        errors=(
+            ErrorCase(lambda t: ops.pow(t([2]), -1), DTypeError, ("pow", "negative", "float")),
+        ),
+    ),
+    binary("maximum", np.maximum, pairs_apart(), domain="no ties"),
+    binary("minimum", np.minimum, pairs_apart(), domain="no ties"),
+    binary("eq", np.equal, pairs_with_ties(), **BOOL),
+    binary("ne", np.not_equal, pairs_with_ties(), **BOOL),
+    binary("lt", np.less, pairs_with_ties(), **BOOL),
+    binary("le", np.less_equal, pairs_with_ties(), **BOOL),
+    binary("gt", np.greater, pairs_with_ties(), **BOOL),
+    binary("ge", np.greater_equal, pairs_with_ties(), **BOOL),
+    binary("logical_and", np.logical_and, pairs_with_ties(), **BOOL),
+    binary("logical_or", np.logical_or, pairs_with_ties(), **BOOL),
+    binary("logical_xor", np.logical_xor, pairs_with_ties(), **BOOL),
+    unary("logical_not", np.logical_not, d.Domain(kinks=(0.0,)), **BOOL),
+    unary("isnan", np.isnan, **BOOL),
+    unary("isinf", np.isinf, **BOOL),
+    unary("isfinite", np.isfinite, **BOOL),
+    unary(
+        "neg",
+        lambda x: 0 - x,
+        dtypes=REAL,
+        errors=(ErrorCase(lambda t: ops.neg(t([True])), DTypeError, ("neg", "bool")),),
+    ),
+    unary("square", lambda x: x**2),
+    unary("reciprocal", lambda x: 1 / x, d.NOT_ZERO, SAID_NOT_ZERO, **FLOAT),
+    unary("exp", lambda x: np.e**x, **FLOAT),
+    unary("expm1", lambda x: 2 * np.sinh(x / 2) * np.exp(x / 2), **FLOAT),
+    unary("log", lambda x: np.log2(x) * np.log(2), d.POSITIVE, SAID_POSITIVE, **FLOAT),
+    unary("log1p", lambda x: 2 * np.arctanh(x / (2 + x)), d.Domain(-0.6, 3.0), "> -1", **FLOAT),
+    unary("sqrt", lambda x: x**0.5, d.POSITIVE, SAID_POSITIVE, **FLOAT),
+    unary("rsqrt", lambda x: x**-0.5, d.POSITIVE, SAID_POSITIVE, **FLOAT),
+    unary("sin", lambda x: np.exp(1j * x).imag, **FLOAT),
+    unary("cos", lambda x: np.exp(1j * x).real, **FLOAT),
+    unary("tanh", lambda x: (np.exp(2 * x) - 1) / (np.exp(2 * x) + 1), **FLOAT),
+    unary("sigmoid", lambda x: 0.5 + 0.5 * np.tanh(x / 2), **FLOAT),
+    unary("logsigmoid", lambda x: -np.log(1 + np.exp(-x)), **FLOAT),
+    unary("erf", erf, **FLOAT),
+    unary("relu", lambda x: np.where(x > 0, x, 0), d.NOT_ZERO, SAID_NOT_ZERO, dtypes=REAL),
+    unary("abs", lambda x: np.where(x < 0, -x, x), d.NOT_ZERO, SAID_NOT_ZERO, dtypes=REAL),
+    unary("sign", lambda x: (x > 0) * 1.0 - (x < 0), d.NOT_ZERO, SAID_NOT_ZERO),
+    unary("floor", lambda x: x // 1, WHOLES, "away from integers", dtypes=REAL),
+    unary("ceil", lambda x: -(-x // 1), WHOLES, "away from integers", dtypes=REAL),
+    unary("trunc", lambda x: x - np.fmod(x, 1), WHOLES, "away from integers", dtypes=REAL),
+    unary("round", lambda x: (x + 0.5) // 1, HALVES, "away from n + 1/2", dtypes=REAL),
+    OpRecord(
+        "gelu",
+        ops.gelu,
+        gelus(),
+        gelu_reference,
+        errors=(
+            ErrorCase(
+                lambda t: ops.gelu(t([1.0]), approximate="sigmoid"),
+                ValueError,
+                ("gelu", "'none'", "'tanh'", "'sigmoid'"),
+            ),
+        ),
+    ),
+    OpRecord(
+        "clamp",
+        ops.clamp,
+        clamps(),
+        clamp_reference,
+        domain="away from min and max",
+        dtypes=REAL,
+        errors=(ErrorCase(lambda t: ops.clamp(t([1.0])), ValueError, ("clamp", "min", "max")),),
+    ),
+    OpRecord(
+        "where",
+        ops.where,
+        choices(),
+        lambda condition, x, y: np.where(condition, x, y),
+        broadcasts=True,
+        dtypes=ALL,
+        errors=(
+            ErrorCase(lambda t: ops.where(t([1.0]), 1.0, 2.0), DTypeError, ("where", "bool")),
+            ErrorCase(
+                lambda t: ops.where(t([True, False]), t([1.0, 2, 3]), 0.0),
+                ShapeError,
+                ("where", "(2,)", "(3,)"),
+            ),
+        ),
+    ),
+    unary("clone", lambda x: x),
+]

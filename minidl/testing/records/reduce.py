@@ -1,0 +1,274 @@
+"""Records of `minidl/ops/reduce.py`."""
+
+import numpy as np
+
+from minidl import ops
+from minidl.errors import DTypeError, ShapeError
+from minidl.testing.records import draw as d
+from minidl.testing.records.record import ErrorCase, OpRecord
+
+ALL, REAL = "biuf", "iuf"
+
+
+def along_axes(domain=d.ANY, empty=True, dim_needed=False):
+    """A tensor, None or one or several of its dimensions, keepdim or not."""
+
+    def build(draw):
+        x = d.real(draw, d.shape(draw, empty=empty), domain)
+        dim = d.axes(draw, x.ndim)
+        if dim_needed and dim is None:
+            dim = d.axis(draw, x.ndim)
+        return (x,), {"dim": dim, "keepdim": d.one_of(draw, False, True)}
+
+    return d.samples(build)
+
+
+def along_axis(domain=d.ANY, empty=True, none_too=True, keepdim=True):
+    """A tensor, one of its dimensions (or None), keepdim or not."""
+
+    def build(draw):
+        x = d.real(draw, d.shape(draw, empty=empty), domain)
+        none = none_too and d.one_of(draw, False, False, True)
+        dim = None if none else d.axis(draw, x.ndim)
+        return (x,), {"dim": dim} | ({"keepdim": d.one_of(draw, False, True)} if keepdim else {})
+
+    return d.samples(build)
+
+
+def variances():
+    def build(draw):
+        x = d.real(draw, d.shape(draw, empty=False))
+        dim = d.axes(draw, x.ndim)
+        count = np.ones_like(x).sum(axis=fit(dim, x)).max()
+        correction = d.one_of(draw, 0, 1) if count > 1 else 0
+        return (x,), {"dim": dim, "correction": correction, "keepdim": d.one_of(draw, False, True)}
+
+    return d.samples(build)
+
+
+def extremes():
+    """max and min: of everything, or along a dimension."""
+
+    def build(draw):
+        x = d.real(draw, d.shape(draw, empty=False), d.DISTINCT)
+        if d.one_of(draw, False, False, True):
+            return (x,)
+        return x, d.axis(draw, x.ndim), d.one_of(draw, False, True)
+
+    return d.samples(build)
+
+
+def softmaxes():
+    def build(draw):
+        x = d.real(draw, d.shape(draw), d.Domain(-3.0, 3.0))
+        return x, d.axis(draw, x.ndim)
+
+    return d.samples(build)
+
+
+def norms():
+    def build(draw):
+        x = d.real(
+            draw, d.shape(draw, empty=False), d.Domain(kinks=(0.0,), gap=0.3, distinct=False)
+        )
+        p = d.one_of(draw, "fro", 1, 2, 3.0)
+        return (x,), {"p": p, "dim": d.axes(draw, x.ndim), "keepdim": d.one_of(draw, False, True)}
+
+    return d.samples(build)
+
+
+def fit(dim, x):
+    """A 0-d tensor may be reduced over dimension 0 or -1: nothing happens."""
+    if isinstance(dim, tuple) and not x.ndim:
+        return None
+    return dim if x.ndim else None
+
+
+def numpy_reduction(function):
+    def reference(x, dim=None, keepdim=False):
+        return function(x, axis=fit(dim, x), keepdims=keepdim)
+
+    return reference
+
+
+def var_reference(x, dim=None, correction=1, keepdim=False):
+    return np.var(x, axis=fit(dim, x), ddof=correction, keepdims=keepdim)
+
+
+def cumsum_reference(x, dim):
+    if not x.ndim:
+        return x
+    moved = np.moveaxis(x, dim, 0)
+    sums = np.array([moved[: i + 1].sum(0) for i in range(len(moved))]).reshape(moved.shape)
+    return np.moveaxis(sums, 0, dim)
+
+
+def extreme_reference(value, position):
+    def reference(x, dim=None, keepdim=False):
+        if dim is None:
+            return value(x)
+        if not x.ndim:
+            return x, np.int64(0)
+        return value(x, dim, keepdims=keepdim), position(x, dim, keepdims=keepdim)
+
+    return reference
+
+
+def position_reference(position):
+    def reference(x, dim=None, keepdim=False):
+        return position(x, axis=fit(dim, x), keepdims=keepdim)
+
+    return reference
+
+
+def logsumexp_reference(x, dim, keepdim=False):
+    return np.log(np.exp(x).sum(axis=fit(dim, x), keepdims=keepdim))
+
+
+def softmax_reference(x, dim):
+    e = np.exp(x)
+    return e / e.sum(axis=fit(dim, x), keepdims=True)
+
+
+def norm_reference(x, p="fro", dim=None, keepdim=False):
+    p = 2 if p == "fro" else p
+    return (np.abs(x) ** p).sum(axis=fit(dim, x), keepdims=keepdim) ** (1 / p)
+
+
+def reduction(name, reference, samples, errors=(), **fields):
+    function = getattr(ops, name)
+    dim = ErrorCase(
+        lambda t: function(t([[1.0, 2.0]]), 5), IndexError, (name, "dimension 5", "2 dimensions")
+    )
+    return OpRecord(name, function, samples, reference, errors=(dim, *errors), **fields)
+
+
+def repeated(name):
+    function = getattr(ops, name)
+    return ErrorCase(lambda t: function(t([[1.0]]), (0, 0)), ShapeError, (name, "repeated"))
+
+
+def needs_float(name, *arguments):
+    function = getattr(ops, name)
+    return ErrorCase(
+        lambda t: function(t([1, 2]), *arguments), DTypeError, (name, "float", "int64")
+    )
+
+
+def needs_elements(name, *arguments):
+    function = getattr(ops, name)
+    return ErrorCase(
+        lambda t: function(t(np.zeros((0, 2))), *arguments), IndexError, (name, "size 0")
+    )
+
+
+RECORDS = [
+    reduction(
+        "sum",
+        numpy_reduction(np.sum),
+        along_axes(),
+        dtypes=ALL,
+        result="sum",
+        errors=(repeated("sum"),),
+    ),
+    reduction(
+        "mean",
+        numpy_reduction(
+            lambda x, axis, keepdims: (
+                np.sum(x, axis=axis, keepdims=keepdims)
+                / np.ones_like(x).sum(axis=axis, keepdims=keepdims)
+            )
+        ),
+        along_axes(empty=False),
+        errors=(needs_float("mean"),),
+    ),
+    reduction("var", var_reference, variances(), errors=(needs_float("var"),)),
+    reduction(
+        "std",
+        lambda x, **options: np.sqrt(var_reference(x, **options)),
+        variances(),
+        domain="variance not 0",
+        errors=(needs_float("std"),),
+    ),
+    reduction("prod", numpy_reduction(np.prod), along_axis(), dtypes=ALL, result="sum"),
+    reduction(
+        "cumsum",
+        cumsum_reference,
+        along_axis(none_too=False, keepdim=False),
+        dtypes=ALL,
+        result="sum",
+    ),
+    reduction(
+        "amax",
+        numpy_reduction(np.max),
+        along_axes(d.DISTINCT, empty=False, dim_needed=True),
+        domain="no ties",
+        dtypes=ALL,
+        errors=(needs_elements("amax", 0),),
+    ),
+    reduction(
+        "amin",
+        numpy_reduction(np.min),
+        along_axes(d.DISTINCT, empty=False, dim_needed=True),
+        domain="no ties",
+        dtypes=ALL,
+        errors=(needs_elements("amin", 0),),
+    ),
+    reduction(
+        "max",
+        extreme_reference(np.max, np.argmax),
+        extremes(),
+        domain="no ties",
+        dtypes=ALL,
+        errors=(needs_elements("max", 0),),
+    ),
+    reduction(
+        "min",
+        extreme_reference(np.min, np.argmin),
+        extremes(),
+        domain="no ties",
+        dtypes=ALL,
+        errors=(needs_elements("min", 0),),
+    ),
+    reduction(
+        "argmax",
+        position_reference(np.argmax),
+        along_axis(d.DISTINCT, empty=False),
+        order=0,
+        result="index",
+        dtypes=REAL,
+        errors=(needs_elements("argmax", 0),),
+    ),
+    reduction(
+        "argmin",
+        position_reference(np.argmin),
+        along_axis(d.DISTINCT, empty=False),
+        order=0,
+        result="index",
+        dtypes=REAL,
+        errors=(needs_elements("argmin", 0),),
+    ),
+    reduction("all", numpy_reduction(np.all), along_axes(), order=0, result="bool", dtypes=ALL),
+    reduction("any", numpy_reduction(np.any), along_axes(), order=0, result="bool", dtypes=ALL),
+    reduction(
+        "logsumexp",
+        logsumexp_reference,
+        along_axes(empty=False, dim_needed=True),
+        errors=(needs_float("logsumexp", 0),),
+    ),
+    reduction("softmax", softmax_reference, softmaxes(), errors=(needs_float("softmax", 0),)),
+    reduction(
+        "log_softmax",
+        lambda x, dim: np.log(softmax_reference(x, dim)),
+        softmaxes(),
+        errors=(needs_float("log_softmax", 0),),
+    ),
+    OpRecord(
+        "norm",
+        ops.norm,
+        norms(),
+        norm_reference,
+        domain="away from 0",
+        errors=(ErrorCase(lambda t: ops.norm(t([1.0]), 2, 5), IndexError, ("dimension 5",)),),
+    ),
+]
