@@ -112,6 +112,7 @@ def binary(op: Op) -> Callable:
     forward = op.forward
 
     recorded = op.result != "bool"
+    numbers = op.result != "strict"
 
     def call(input: Tensor | float, other: Tensor | float) -> Tensor:
         left = right = None
@@ -121,14 +122,14 @@ def binary(op: Op) -> Callable:
             left = input._node if input._view is None else synced(input)
         else:
             a = input
-            fast = input.__class__ is float
+            fast = numbers and input.__class__ is float
         if isinstance(other, Tensor):
             b = other._array
             fast = fast and b.dtype is F32
             right = other._node if other._view is None else synced(other)
         else:
             b = other
-            fast = fast and other.__class__ is float
+            fast = fast and numbers and other.__class__ is float
         if not fast:  # another type than float32: bring both to one type first
             input, other = promoted(op.name, input, other, op.result)
             a, left = _operand(input)
@@ -232,7 +233,7 @@ def _bind(op: Op, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
         values[name] = value
     inputs = tuple([values.pop(name, None) for name in op.inputs])
     if op.variadic:
-        inputs = _tensors(op, inputs[0])
+        inputs = tensors_of(op, inputs[0])
     else:
         for name, x in zip(op.inputs, inputs, strict=True):
             if not isinstance(x, Tensor) and not (x is None and name in op.optional):
@@ -244,7 +245,8 @@ def _bind(op: Op, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
     return inputs, bound
 
 
-def _tensors(op: Op, value: Any) -> tuple:
+def tensors_of(op: Op, value: Any) -> tuple:
+    """The inputs of an op that takes a list of tensors."""
     if isinstance(value, Tensor) or not isinstance(value, Iterable):
         raise TypeError(f"{op.name}() expects a list or tuple of tensors, got {kind_of(value)}.")
     tensors = tuple(value)

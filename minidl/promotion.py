@@ -54,7 +54,7 @@ def _ranked(value: Any) -> tuple[np.dtype, int]:
 def _converted(name: str, value: Any, to: np.dtype) -> Any:
     if not isinstance(value, Tensor):
         return float(value) if to.kind == "f" else value
-    _refuse_half(name, value)
+    refuse_half(name, value._array)
     return value if value._array.dtype == to else cast(value, to)
 
 
@@ -70,14 +70,15 @@ def cast(t: Tensor, to: np.dtype) -> Tensor:
 
 def prepared(op: Op, input: Tensor, to_float: bool) -> Tensor:
     """The input of a unary op in a type that it computes in."""
-    _refuse_half(op.name, input)
+    refuse_half(op.name, input._array)
     if to_float and input._array.dtype.kind != "f":
         return cast(input, dtypes.default_float())
     return input
 
 
-def _refuse_half(name: str, t: Tensor) -> None:
-    if t._array.dtype == dtypes.F16 and device.of(t._array).type == "cpu":
+def refuse_half(name: str, array: device.Array) -> None:
+    """float16 is computed with on the GPU only."""
+    if array.dtype == dtypes.F16 and device.of(array).type == "cpu":
         raise DTypeError(
             f"{name}: float16 is for storage on the CPU; compute in float32: x.float()."
         )

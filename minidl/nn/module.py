@@ -93,7 +93,7 @@ class Module:
                 raise TypeError(
                     f"cannot assign '{type(value).__name__}' as parameter '{name}' "
                     "(nn.Parameter or None expected); to change its values write to "
-                    f"'{name}.data' or under no_grad()."
+                    f"'{name}.data' or under minidl.no_grad()."
                 )
             self._parameters[name] = None
         elif isinstance(value, Module):

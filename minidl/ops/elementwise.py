@@ -111,15 +111,6 @@ def _pow_exponent(g: Tensor, input: Tensor | float, out: Tensor) -> Tensor:
 _pow.vjp(input=_pow_base, exponent=_pow_exponent)
 
 
-@op
-def square(input: Array) -> Array:
-    """y = input^2"""
-    return input * input
-
-
-square.vjp(input=lambda g, input: g * (2 * input))
-
-
 @op(result="float")
 def reciprocal(input: Array) -> Array:
     """y = 1 / input"""
@@ -146,6 +137,11 @@ def div(input: Tensor, other: Tensor | float, *, rounding_mode: str | None = Non
     if rounding_mode not in ("floor", "trunc"):
         raise ValueError(f"div: rounding_mode is None, 'floor' or 'trunc', not {rounding_mode!r}.")
     return floor_divide(input, other) if rounding_mode == "floor" else trunc_divide(input, other)
+
+
+def square(input: Tensor) -> Tensor:
+    """y = input^2"""
+    return _pow(input, 2)
 
 
 def pow(input: Tensor | float, exponent: Tensor | float) -> Tensor:
@@ -318,7 +314,7 @@ abs.vjp(input=lambda g, input: g * sign(input))
 @op
 def sign(input: Array) -> Array:
     """y = -1, 0 or 1; its derivative is 0"""
-    return xp(input).sign(input)
+    return xp(input).sign(input) if input.dtype.kind != "b" else input.copy()
 
 
 @op

@@ -163,9 +163,7 @@ def _split(parts: list, ndim: int) -> tuple[Any, Any]:
 @op
 def overwrite(base: Array, value: Array, steps: list) -> Array:
     """y = base with the part reached by `steps` replaced by value: what a write to a view did"""
-    out = base.copy()
-    _part_of(out, steps)[...] = value
-    return out
+    return _assigned(base, steps, value)
 
 
 overwrite.vjp(
@@ -177,23 +175,24 @@ overwrite.vjp(
 @op
 def _blank(input: Array, steps: list) -> Array:
     """y = input with the part reached by `steps` set to 0"""
-    out = input.copy()
-    *views, (last, keywords) = steps
-    target = _part_of(out, views)
-    if last.name == "index":
-        target[keywords["index"]] = 0
-    else:
-        last.forward(target, **keywords)[...] = 0
-    return out
+    return _assigned(input, steps, 0)
 
 
 _blank.vjp(input=lambda g, steps: _blank(g, steps))
 
 
-def _part_of(array: Array, steps: list) -> Array:
-    for step, keywords in steps:
-        array = step.forward(array, **keywords)
-    return array
+def _assigned(array: Array, steps: list, value: Any) -> Array:
+    """A copy of `array` with `value` at the place that `steps` lead to."""
+    out = array.copy()
+    *views, (last, keywords) = steps
+    target = out
+    for step, options in views:
+        target = step.forward(target, **options)
+    if last.name == "index":  # which may pick by arrays: a copy, not a view to write into
+        target[keywords["index"]] = value
+    else:
+        last.forward(target, **keywords)[...] = value
+    return out
 
 
 def _through(g: Tensor, steps: list) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from ..device import Array, Arrays, xp
 from ..errors import DTypeError, ShapeError
 from ..makers import definition, op
@@ -90,7 +92,8 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
             f"linear: weight (out, in) = {weight._array.shape} expects inputs whose last size is "
             f"{weight._array.shape[-1]}, input has shape {shape}."
         )
-    flat = input if len(shape) == 2 else reshape(input, (-1, shape[-1]) if shape[-1] else shape)
+    rows = math.prod(shape[:-1])
+    flat = input if len(shape) == 2 else reshape(input, (rows, shape[-1]))
     out = _matmul(flat, transpose(weight, 0, 1))
     if bias is not None:
         out = out + bias

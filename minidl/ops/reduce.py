@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .. import dtypes
 from ..device import Array, xp
 from ..errors import DTypeError
 from ..makers import definition, op
-from ..promotion import cast
+from ..promotion import cast, refuse_half
 from ..tape import Tensor
 from .elementwise import exp, log, logical_and, sqrt, where
 from .elementwise import maximum as _maximum
@@ -50,12 +50,17 @@ def _need_float(input: Array, name: str) -> None:
 # ------------------------------------------------------------------------------- sums and products
 
 
+def _sum_type(input: Array, name: str) -> Any:
+    """The type that elements are added up in."""
+    refuse_half(name, input)
+    return input.dtype if input.dtype.kind == "f" else dtypes.I64
+
+
 @op
 def _sum(input: Array, dim: Dim = None, keepdim: bool = False) -> Array:
     """y = sum of input over dim; integers and bools add up in int64"""
     axes = axes_of(dim, input.ndim, "sum")
-    kind = None if input.dtype.kind == "f" else dtypes.I64
-    return input.sum(axis=axes, keepdims=keepdim, dtype=kind)
+    return input.sum(axis=axes, keepdims=keepdim, dtype=_sum_type(input, "sum"))
 
 
 _sum.vjp(input=lambda g, input_shape, dim, keepdim: _spread(g, input_shape, dim, keepdim))
@@ -148,8 +153,8 @@ def _variance_arguments(
 @op
 def _prod(input: Array, dim: int | None = None, keepdim: bool = False) -> Array:
     """y = product of input over dim; integers and bools multiply in int64"""
-    kind = None if input.dtype.kind == "f" else dtypes.I64
-    return input.prod(axis=axes_of(dim, input.ndim, "prod"), keepdims=keepdim, dtype=kind)
+    axes = axes_of(dim, input.ndim, "prod")
+    return input.prod(axis=axes, keepdims=keepdim, dtype=_sum_type(input, "prod"))
 
 
 def _prod_others(g: Tensor, input: Tensor, dim: int | None, keepdim: bool) -> Tensor:
@@ -185,9 +190,9 @@ def prod(
 @op
 def _cumsum(input: Array, dim: int) -> Array:
     """y_i = input_0 + ... + input_i along dim"""
-    kind = None if input.dtype.kind == "f" else dtypes.I64
+    kind = _sum_type(input, "cumsum")
     if input.ndim == 0:
-        return input.astype(kind or input.dtype)
+        return input.astype(kind)
     return xp(input).cumsum(input, axis=axis_of(dim, input.ndim, "cumsum"), dtype=kind)
 
 
@@ -309,7 +314,8 @@ def any(input: Array, dim: Dim = None, keepdim: bool = False) -> Array:
 @definition
 def logsumexp(input: Tensor, dim: Dim, keepdim: bool = False) -> Tensor:
     """y = ln sum e^input over dim, computed as m + ln sum e^(input - m) with m the largest"""
-    _need_float(input._array, "logsumexp")
+    if input._array.dtype.kind != "f":
+        input = cast(input, dtypes.default_float())
     m = _shift(input, dim)
     total = log(_sum(exp(input - m), dim, keepdim))
     return total + m.reshape(total._array.shape)

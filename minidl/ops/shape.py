@@ -9,7 +9,7 @@ from functools import reduce
 from .. import dtypes
 from ..device import Array, Arrays, xp
 from ..errors import ShapeError
-from ..makers import op
+from ..makers import op, tensors_of
 from ..promotion import cast
 from ..tape import Tensor
 
@@ -344,9 +344,8 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     https://docs.pytorch.org/docs/stable/generated/torch.cat.html
     """
     tensors = _same_type(tensors)
-    if isinstance(tensors, (list, tuple)) and len(tensors) > 1:  # PyTorch lets an empty vector stand for "nothing yet"
-        tensors = [x for x in tensors if x._array.shape != (0,)] or tensors[:1]
-    return _cat(tensors, dim)
+    filled = [x for x in tensors if x._array.shape != (0,)]
+    return _cat(filled or tensors[:1], dim)  # an empty vector stands for "nothing yet"
 
 
 def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
@@ -354,8 +353,6 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
 
     https://docs.pytorch.org/docs/stable/generated/torch.stack.html
     """
-    if isinstance(tensors, Tensor) or not tensors:
-        return _cat(tensors, dim)  # which says what is wrong
     tensors = _same_type(tensors)
     shapes = {x._array.shape for x in tensors}
     if len(shapes) > 1:
@@ -364,9 +361,7 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
 
 
 def _same_type(tensors: Sequence[Tensor]) -> Sequence[Tensor]:
-    listed = isinstance(tensors, (list, tuple))
-    if not listed or not all(isinstance(x, Tensor) for x in tensors):
-        return tensors  # the op says what is wrong
+    tensors = tensors_of(_cat.op, tensors)
     kinds = {x._array.dtype for x in tensors}
     if len(kinds) < 2:
         return tensors
