@@ -7,8 +7,10 @@ import sys
 from importlib import metadata, util
 from pathlib import Path
 
+from . import __version__
+
 WELCOME = """\
-What next?
+What now?
 
   python -m minidl doctor          what is installed, what is missing, what to do about it
   python -m minidl doctor --lines  count the lines of the core
@@ -67,7 +69,7 @@ def count_lines() -> int:
 def examine() -> int:
     """Print one line for each thing that minidl uses, with the remedy where one is missing."""
     rows = [
-        ("minidl", f"{version('minidl') or 'not installed'}  in {Path(__file__).parent}"),
+        ("minidl", f"{__version__}  in {Path(__file__).parent}"),
         ("python", f"{platform.python_version()}  {system()}"),
         ("numpy", blas()),
         ("scipy", version("scipy") or "missing: pip install scipy"),
@@ -114,7 +116,7 @@ def numba() -> str:
         return "missing: pip install numba (without it every op runs from its definition, slower)"
     if not kernels.enabled():
         return f"{found}  kernels off: unset MINIDL_KERNELS"
-    return f"{found}  kernels on, for {', '.join(sorted(kernels.CPU))}"
+    return f"{found}  kernels on, for {len(kernels.CPU)} ops"
 
 
 def cupy() -> str:

@@ -9,8 +9,8 @@ from . import jit
 
 
 @jit
-def _forward(x, half_low, half_high, scale, beta, k, base, out):
-    """base = k + scale * sum of x_j^2 around c; out = x * base^-beta. All (N, C, pixels)."""
+def _forward(x, half_low, half_high, scale, k, base):
+    """base = k + scale * sum of x_j^2 over the channels around c; x is (N, C, pixels)"""
     channels = x.shape[1]
     for n in range(x.shape[0]):
         for c in range(channels):
@@ -22,48 +22,43 @@ def _forward(x, half_low, half_high, scale, beta, k, base, out):
                     base[n, c, p] += x[n, j, p] * x[n, j, p]
             for p in range(x.shape[2]):
                 base[n, c, p] = k + scale * base[n, c, p]
-                out[n, c, p] = x[n, c, p] * base[n, c, p] ** -beta
 
 
 @jit
-def _backward(g, x, base, half_low, half_high, scale, beta, dx, ratio):
-    """dx_i = g_i base_i^-beta - 2 scale beta x_i sum_c g_c x_c base_c^-(beta+1), c that see i"""
+def _backward(g, x, base, factor, half_low, half_high, weight, dx, ratio):
+    """dx_i = g_i factor_i - weight x_i sum_c g_c x_c factor_c / base_c, over the c that see i"""
     channels = x.shape[1]
-    factor = np.float32(2) * scale * beta
     for n in range(x.shape[0]):
         for c in range(channels):
             for p in range(x.shape[2]):
-                dx[n, c, p] = g[n, c, p] * base[n, c, p] ** -beta
+                dx[n, c, p] = g[n, c, p] * factor[n, c, p]
                 ratio[c, p] = dx[n, c, p] * x[n, c, p] / base[n, c, p]
         for i in range(channels):
             for c in range(max(0, i - half_high), min(channels - 1, i + half_low) + 1):
                 for p in range(x.shape[2]):
-                    dx[n, i, p] -= factor * x[n, i, p] * ratio[c, p]
+                    dx[n, i, p] -= weight * x[n, i, p] * ratio[c, p]
 
 
 def _planes(x: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(x).reshape(x.shape[0], x.shape[1], -1)
 
 
-def _constants(size: int, alpha: float, beta: float) -> tuple:
-    return size // 2, (size - 1) // 2, np.float32(alpha / size), np.float32(beta)
-
-
 def forward(x: np.ndarray, size: int, alpha: float, beta: float, k: float) -> tuple:
-    low, high, scale, power = _constants(size, alpha, beta)
     flat = _planes(x)
-    base, out = np.empty_like(flat), np.empty_like(flat)
-    _forward(flat, low, high, scale, power, np.float32(k), base, out)
-    return out.reshape(x.shape), base
+    base = np.empty_like(flat)
+    _forward(flat, size // 2, (size - 1) // 2, np.float32(alpha / size), np.float32(k), base)
+    factor = base ** np.float32(-beta)  # NumPy's power is vectorised, Numba's is not
+    return (flat * factor).reshape(x.shape), (base, factor)
 
 
 def backward(
-    g: np.ndarray, input: np.ndarray, aux: np.ndarray, size: int, alpha: float, beta: float
+    g: np.ndarray, input: np.ndarray, aux: tuple, size: int, alpha: float, beta: float
 ) -> tuple[np.ndarray]:
-    low, high, scale, power = _constants(size, alpha, beta)
+    base, factor = aux
     x = _planes(input)
     dx, ratio = np.empty_like(x), np.empty(x.shape[1:], np.float32)
-    _backward(_planes(g), x, aux, low, high, scale, power, dx, ratio)
+    weight = np.float32(2 * beta * alpha / size)
+    _backward(_planes(g), x, base, factor, size // 2, (size - 1) // 2, weight, dx, ratio)
     return (dx.reshape(input.shape),)
 
 
