@@ -7,19 +7,39 @@ from typing import Any
 
 from . import device
 from .errors import GraphError
-from .tape import Node, Op, Tensor, make_node, mode
+from .tape import Leaf, Node, Op, Tensor, make_node, mode
 
 
 def record_with_line(
-    op: Op, edges: tuple, needs: Any, inputs: tuple, out: Tensor, kwargs: dict | None
+    op: Op, edges: tuple, saved: Any, keep_out: bool, out: Tensor, kwargs: dict | None
 ) -> Node:
-    """`make_node` for anomaly mode: notes the user's line and stops at the first bad value."""
-    node = make_node(op, edges, needs, inputs, out, kwargs)
+    """`make_node` for anomaly mode: notes the user's line, and whether the value has a nan."""
+    node = make_node(op, edges, saved, keep_out, out, kwargs)
     if mode.anomaly:
         node.where = user_line()
-        if has_nan(out) and not any(isinstance(x, Tensor) and has_nan(x) for x in inputs):
-            raise GraphError(f"{op.name} at {node.where} computed nan from inputs without nan.")
+        node.made_nan = has_nan(out)
     return node
+
+
+def check_value(t: Tensor, edge: Node | Leaf) -> None:
+    """Raises GraphError naming the first op that computed a nan, if `t` has one."""
+    if not has_nan(t):
+        return
+    seen, stack, guilty = {edge}, [edge], []
+    while stack:
+        node = stack.pop()
+        if node.__class__ is Node:
+            if getattr(node, "made_nan", False):
+                guilty.append(node)
+            new = [e for e in node.edges if e is not None and e not in seen]
+            seen.update(new)
+            stack += new
+    if guilty:
+        first = min(guilty, key=lambda node: node.sequence)
+        raise GraphError(
+            f"backward: the value is nan; the first nan was computed by {first.op.name} "
+            f"(recorded at {first.where})."
+        )
 
 
 def has_nan(t: Tensor) -> bool:

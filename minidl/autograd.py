@@ -84,8 +84,8 @@ class set_detect_anomaly:
 
 
 class detect_anomaly:
-    """Inside, each recorded op notes the user's line; the first nan, forward or backward, raises a
-    GraphError that names the op and that line. Slow: for finding errors.
+    """Inside, each recorded op notes the user's line. A backward from a nan, or that meets one,
+    raises a GraphError that names the op which made the first nan, and that line. Slow.
 
     https://docs.pytorch.org/docs/stable/autograd.html#anomaly-detection
     """
@@ -222,8 +222,7 @@ def _record(
 ) -> None:
     op = _FunctionOp(cls, ctx, len(args))
     kinds = [a._array.dtype if isinstance(a, Tensor) else None for a in args]
-    needs = tuple([edge is not None for edge in edges])
-    node = tape.record(op, edges, needs, args, outputs[0], {"kinds": kinds})
+    node = tape.record(op, edges, (), False, outputs[0], {"kinds": kinds})
     node.aux = [
         (device.xp(t._array), t._array.shape, t._array.dtype)
         for t in outputs
@@ -235,7 +234,7 @@ def _record(
         if t._array.dtype.kind != "f" or id(given) in ctx.non_differentiable:
             continue
         if several:
-            tape.record(tape.PICK, (node,), 1, (), t, {"index": i, "of": len(outputs)})
+            tape.record(tape.PICK, (node,), (), False, t, {"index": i, "of": len(outputs)})
         else:
             t._node = node
     node.saved = [_entry(t, raw, outputs) for t in ctx.to_save]

@@ -282,6 +282,8 @@ def _roots(
                 f"{name}: the tensor does not require a gradient: no input of its computation "
                 "has requires_grad=True, or it was computed under no_grad or detached."
             )
+        if mode.anomaly:
+            anomaly.check_value(t, edge)
         roots.append((edge, _cotangent(name, t, g)))
     return roots
 

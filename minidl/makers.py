@@ -15,7 +15,7 @@ from . import device, dtypes, kernels, tape
 from .errors import DeviceError, DTypeError, ShapeError
 from .fused import run_fused
 from .promotion import kind_of, prepared, promoted
-from .tape import PICK, Leaf, Node, Op, Tensor, mode, named_like, new, wrap
+from .tape import PICK, Leaf, Node, Op, Tensor, entry, mode, named_like, new, wrap
 from .views import edge_of, make_view, synced
 
 F32 = dtypes.F32
@@ -79,6 +79,7 @@ def unary(op: Op) -> Callable:
     forward = op.forward
     to_float = op.result == "float"
     recorded = op.result != "bool"
+    plans = op.plans
 
     def call(input: Tensor) -> Tensor:
         if not isinstance(input, Tensor):
@@ -98,69 +99,84 @@ def unary(op: Op) -> Callable:
         t.grad = None
         edge = input._node if input._view is None else synced(input)
         if edge is not None and recorded and mode.grad:
-            tape.record(op, (edge,), 1, (input,), t, None)
+            keep, keep_out, keep_shapes = plans.get(1) or op.plan(1, 1)
+            node = tape.record(op, (edge,), [entry(input)] if keep[0] else (), keep_out, t, None)
+            if keep_shapes:
+                node.shapes = (array.shape,)
         return t
 
     return call
 
 
 def binary(op: Op) -> Callable:
-    """Maker for two operands that broadcast; one of them may be a Python scalar.
-
-    Written out flat: it runs once for every `+` and `*` of every model.
-    """
+    """Maker for two operands that broadcast; one of them may be a Python scalar."""
     forward = op.forward
-
     recorded = op.result != "bool"
     numbers = op.result != "strict"
+    plans = op.plans
 
     def call(input: Tensor | float, other: Tensor | float) -> Tensor:
-        left = right = None
+        left = right = cell_a = cell_b = None
         if isinstance(input, Tensor):
-            a = input._array
-            fast = a.dtype is F32
+            a, cell_a = input._array, input._version
             left = input._node if input._view is None else synced(input)
+            fast = a.dtype is F32
         else:
             a = input
             fast = numbers and input.__class__ is float
         if isinstance(other, Tensor):
-            b = other._array
-            fast = fast and b.dtype is F32
+            b, cell_b = other._array, other._version
             right = other._node if other._view is None else synced(other)
+            fast = fast and b.dtype is F32
         else:
             b = other
             fast = fast and numbers and other.__class__ is float
         if not fast:  # another type than float32: bring both to one type first
             input, other = promoted(op.name, input, other, op.result)
-            a, left = _operand(input)
-            b, right = _operand(other)
+            a, cell_a, left = _operand(input)
+            b, cell_b, right = _operand(other)
         try:
             out = forward(a, b)
         except (ValueError, TypeError) as error:
             raise explained(op, (a, b), error) from error
         if out.__class__ is not ndarray:
-            out = device.as_array(out, b if input is a else a)
+            out = device.as_array(out, a if cell_b is None else b)
         t = new(Tensor)
         t._array = out
         t._node = None
         t._version = [0]
         t._view = None
         t.grad = None
-        if left is not None:
-            if recorded and mode.grad:
-                tape.record(op, (left, right), 1 if right is None else 3, (input, other), t, None)
-        elif right is not None and recorded and mode.grad:
-            tape.record(op, (left, right), 2, (input, other), t, None)
+        if left is None:
+            if right is None:
+                return t
+            needs = 2
+        else:
+            needs = 1 if right is None else 3
+        if recorded and mode.grad:
+            try:
+                (keep_a, keep_b), keep_out, keep_shapes = plans[needs]
+            except KeyError:
+                (keep_a, keep_b), keep_out, keep_shapes = op.plan(needs, 2)
+            saved = ()
+            if keep_a or keep_b:
+                saved = [
+                    (a, cell_a, cell_a[0] if cell_a else 0) if keep_a else None,
+                    (b, cell_b, cell_b[0] if cell_b else 0) if keep_b else None,
+                ]
+            node = tape.record(op, (left, right), saved, keep_out, t, None)
+            if keep_shapes:
+                node.shapes = (getattr(a, "shape", ()), getattr(b, "shape", ()))
         return t
 
     return call
 
 
-def _operand(value: Any) -> tuple[Any, Node | Leaf | None]:
-    """The array (or number) and the edge of an operand."""
+def _operand(value: Any) -> tuple[Any, list[int] | None, Node | Leaf | None]:
+    """An operand's array (or number), version cell and edge."""
     if isinstance(value, Tensor):
-        return value._array, value._node if value._view is None else synced(value)
-    return value, None
+        return value._array, value._version, edge_of(value)
+    return value, None, None
 
 
 def general(op: Op) -> Callable:
@@ -194,26 +210,34 @@ def _recorded(
     op: Op, inputs: tuple, arrays: tuple, out: Any, aux: Any, kwargs: dict
 ) -> Tensor | tuple[Tensor, ...]:
     """Wraps the arrays that a forward returned, and records the call if an input needs it."""
-    edges = tuple([edge_of(x) for x in inputs])
-    needs = tuple([edge is not None for edge in edges])
-    needed = mode.grad and op.differentiable and True in needs
-    like = next(a for a in arrays if a is not None and a.__class__ not in (int, float, bool))
-    if op.outputs == 1:
-        t = wrap(device.as_array(out, like))
-        if op.view and device.xp(like).may_share_memory(t._array, like):
-            make_view(op, inputs[0], t, kwargs)
-        if needed:
-            tape.record(op, edges, needs, inputs, t, kwargs).aux = aux
-        return t
-    results = tuple([wrap(device.as_array(o, like)) for o in out])
-    if needed:
-        node = tape.record(op, edges, needs, inputs, results[0], kwargs)
-        node.aux = aux
+    like = next(a for a in arrays if a is not None)
+    results = [wrap(device.as_array(o, like)) for o in ((out,) if op.outputs == 1 else out)]
+    if op.view and device.xp(like).may_share_memory(results[0]._array, like):
+        make_view(op, inputs[0], results[0], kwargs)
+    if mode.grad and op.differentiable:
+        edges = tuple([edge_of(x) for x in inputs])
+        needs = sum([1 << i for i, edge in enumerate(edges) if edge is not None])
+        if needs:
+            _record(op, edges, needs, inputs, results, aux, kwargs)
+    return results[0] if op.outputs == 1 else tuple(results)
+
+
+def _record(
+    op: Op, edges: tuple, needs: int, inputs: tuple, results: list, aux: Any, kwargs: dict
+) -> None:
+    keep, keep_out, keep_shapes = op.plan(needs, len(inputs))
+    saved = (
+        [entry(x) if k else None for x, k in zip(inputs, keep, strict=True)] if any(keep) else ()
+    )
+    node = tape.record(op, edges, saved, keep_out, results[0], kwargs)
+    node.aux = aux
+    if keep_shapes:
+        node.shapes = [None if x is None else x._array.shape for x in inputs]
+    if op.outputs > 1:
         for i, t in enumerate(results):
             t._node = None
             if t._array.dtype.kind == "f":
-                tape.record(PICK, (node,), 1, (), t, {"index": i, "of": len(results)})
-    return results
+                tape.record(PICK, (node,), (), False, t, {"index": i, "of": len(results)})
 
 
 def _bind(op: Op, args: tuple, kwargs: dict) -> tuple[tuple, dict]:

@@ -71,6 +71,7 @@ class Node:
         "edges",
         "hooks",
         "kwargs",
+        "made_nan",
         "op",
         "out",
         "saved",
@@ -167,13 +168,6 @@ class Rule:
 OUT, NEEDS, AUX, ALL = "out", "needs", "aux", "all"
 
 
-def plan_of(op: Op, needs: Any, reads: list) -> tuple[tuple[int, ...], bool, bool]:
-    keep = {r for r in reads if r.__class__ is int}
-    if ALL in reads:
-        keep = set(range(len(needs)))
-    return tuple(sorted(keep)), OUT in reads, any(r.__class__ is tuple for r in reads)
-
-
 class Op:
     """An operation: a forward (array code or a definition on Tensors) and its derivative rules.
 
@@ -212,7 +206,7 @@ class Op:
         self.rule_of_all: Rule | None = None
         self.has_rules = False
         self.differentiable = definition
-        self.plans: dict[Any, tuple] = {}
+        self.plans: dict[int, tuple[list[bool], bool, bool]] = {}
 
     def reader(self, name: str) -> Any:
         """What a rule's parameter name stands for: an input's number, a shape, or a keyword."""
@@ -243,17 +237,26 @@ class Op:
         self.rule_of_all = Rule(self, function)
         self.plans.clear()
 
-    def plan(self, needs: Any) -> tuple[tuple[int, ...], bool, bool]:
-        """What to save when the inputs in `needs` need a gradient, and no other does:
-        (numbers of inputs, whether the output, whether the shapes). Worked out once per case."""
-        reads: list = []
-        for i, rule in enumerate(self.rules):
-            needed = needs >> i & 1 if isinstance(needs, int) else needs[i]
-            reads += rule.reads if rule is not None and needed else []
-        if self.rule_of_all is not None:
-            reads += self.rule_of_all.reads
-        self.plans[needs] = plan_of(self, needs, reads)
+    def plan(self, needs: int, count: int) -> tuple[list[bool], bool, bool]:
+        """What to save of a call: which of its `count` inputs, whether the output, the shapes.
+
+        needs: bit i says that input i needs a gradient. Worked out once for each case.
+        """
+        if needs not in self.plans:
+            reads = self.reads(needs)
+            keep = [ALL in reads or i in reads for i in range(count)]
+            shapes = any(r.__class__ is tuple for r in reads)
+            if self.variadic:  # the next call may have another number of inputs
+                return keep, OUT in reads, shapes
+            self.plans[needs] = keep, OUT in reads, shapes
         return self.plans[needs]
+
+    def reads(self, needs: int) -> list:
+        """All that the rules read which run for these inputs."""
+        if self.rule_of_all is not None:
+            return self.rule_of_all.reads
+        needed = [rule for i, rule in enumerate(self.rules) if needs >> i & 1 and rule is not None]
+        return [r for rule in needed for r in rule.reads]
 
     def pull(self, node: Node, g: Tensor, edges: Iterable, create_graph: bool) -> Iterable:
         """The gradients of the inputs whose edge is not None, from the gradient of the output."""
@@ -357,44 +360,36 @@ def at(node: Node) -> str:
 
 
 def make_node(
-    op: Op, edges: tuple, needs: Any, inputs: tuple, out: Tensor, kwargs: dict | None
+    op: Op, edges: tuple, saved: Any, keep_out: bool, out: Tensor, kwargs: dict | None
 ) -> Node:
     """Records one op call on the tape and hangs `out` on it. Called only if some edge exists.
 
-    needs: which inputs need a gradient, as the key of `op.plans`: bit i for input i, or a tuple.
+    saved: per input, what `entry` gives or None; empty if no rule reads an input.
     """
     node = new(Node)
     node.op = op
     node.edges = edges
+    node.saved = saved
     node.kwargs = kwargs
     node.sequence = _next_sequence()
+    node.hooks = None
     array = out._array
     node.shape = array.shape
-    node.hooks = None
-    try:
-        keep, keep_out, keep_shapes = op.plans[needs]
-    except KeyError:
-        keep, keep_out, keep_shapes = op.plan(needs)
-    if keep:
-        node.saved = saved = [None] * len(edges)
-        for i in keep:
-            x = inputs[i]
-            if isinstance(x, Tensor):
-                cell = x._version
-                saved[i] = (x._array, cell, cell[0])
-            else:
-                saved[i] = (x, None, 0)  # a Python scalar, or None
-    else:
-        node.saved = ()
     if keep_out:
         cell = out._version
         node.out = (array, cell, cell[0])
     else:
         node.out = None
-    if keep_shapes:
-        node.shapes = [x._array.shape if isinstance(x, Tensor) else () for x in inputs]
     out._node = node
     return node
+
+
+def entry(value: Any) -> tuple:
+    """What is kept of an input: its array, its version cell, and the version now; or the number."""
+    if isinstance(value, Tensor):
+        cell = value._version
+        return (value._array, cell, cell[0])
+    return (value, None, 0)
 
 
 record = make_node  # the one hook: anomaly mode (and a profiler, a viewer) puts its own here

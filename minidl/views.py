@@ -144,8 +144,7 @@ def move(t: Tensor, node: Node) -> None:
     root = view.root
     shell = wrap(root._array)
     edges = (root._node, node)
-    needs = tuple([edge is not None for edge in edges])
-    tape.record(named("overwrite").op, edges, needs, (), shell, {"steps": steps_of(view)})
+    tape.record(named("overwrite").op, edges, (), False, shell, {"steps": steps_of(view)})
     if root._node is not None and root._node.hooks:
         _move_retained(root._node, shell._node)
     root._node = view.root_node = shell._node
@@ -195,6 +194,5 @@ def write(t: Tensor, index: Any, value: Any) -> None:
     if mode.grad and (own is not None or value_edge is not None):
         shell = wrap(array)
         steps = [(named("index").op, {"index": index})]
-        needs = (own is not None, value_edge is not None)
-        tape.record(named("overwrite").op, (own, value_edge), needs, (), shell, {"steps": steps})
+        tape.record(named("overwrite").op, (own, value_edge), (), False, shell, {"steps": steps})
         move(t, shell._node)
