@@ -39,14 +39,14 @@ def backward(
     wanted = None if inputs is None else _wanted("backward", _listed(inputs))
     leaves, found = walk(roots, wanted, _keep(retain_graph, create_graph), create_graph)
     with grad_mode(create_graph):
-        for leaf, gradient in leaves.items():
-            if wanted is None or leaf in wanted:
-                _accumulate(leaf.tensor(), gradient, create_graph)
+        for leaf in list(leaves):
+            held = [leaves.pop(leaf)]
+            _accumulate(leaf.tensor(), held, create_graph)
         if inputs is not None:
             for t in _listed(inputs):
                 node = edge_of(t)
                 if node.__class__ is Node and node in found:
-                    _accumulate(t, found[node], create_graph)
+                    _accumulate(t, [found[node]], create_graph)
 
 
 def grad(
@@ -91,15 +91,18 @@ def walk(
     pending: dict[Edge, Tensor | list] = {}
     heap: list[tuple[int, Node]] = []
     found: dict[Node, Tensor] = {}
+    upcoming: Node | None = None  # the one node that is waiting: a chain needs no heap
     add, suspicious = named("add"), mode.anomaly
     with grad_mode(create_graph):
-        for edge, gradient in roots:
+        while roots:  # emptied, so that the first gradients can be freed as the walk goes on
+            edge, gradient = roots.pop()
             if needed is None or edge in needed:
                 _pay(pending, heap, edge, gradient)
-        roots.clear()  # so that the first gradients can be freed as the walk goes on
-        del edge, gradient
-        while heap:
-            node = heappop(heap)[1]
+        while heap or upcoming is not None:
+            if upcoming is not None:
+                node, upcoming = upcoming, None
+            else:
+                node = heappop(heap)[1]
             g = pending.pop(node)
             if node.hooks:
                 g = _hooked(node, g)
@@ -133,6 +136,12 @@ def walk(
                 else:
                     pending[edge] = gradient
                     if edge.__class__ is Node:
+                        if upcoming is None and not heap:
+                            upcoming = edge
+                            continue
+                        if upcoming is not None:
+                            heappush(heap, (-upcoming.sequence, upcoming))
+                            upcoming = None
                         heappush(heap, (-edge.sequence, edge))
             if not keep and (node.saved or node.out is not None):
                 node.saved = node.out = node.aux = None
@@ -222,39 +231,32 @@ def _check_finite(node: Node, gradients: Iterable) -> None:
 # ------------------------------------------------------------------------------ into the leaves
 
 
-def _references() -> int:
-    lone = object()
-    return sys.getrefcount(lone)
-
-
-_ALONE = _references()  # what getrefcount says of an object that one local variable holds
-
-
-def _accumulate(t: Tensor | None, gradient: Tensor, create_graph: bool) -> None:
-    """t.grad += gradient. The first gradient is adopted if nobody else holds it, else copied."""
-    if t is None:
+def _accumulate(t: Tensor | None, held: list[Tensor], create_graph: bool) -> None:
+    """t.grad += the gradient in `held`. The first is adopted if nobody else has it, else copied."""
+    if t is None:  # the leaf itself is gone: nobody can ask for its gradient
         return
-    if gradient._array.dtype != t._array.dtype:
-        gradient = cast(gradient, t._array.dtype)
+    if held[0]._array.dtype != t._array.dtype:
+        held[0] = cast(held[0], t._array.dtype)
     if t.grad is not None:
         if create_graph:
-            t.grad = named("add")(t.grad, gradient)
+            t.grad = named("add")(t.grad, held[0])
         else:
-            t.grad._array += gradient._array
+            t.grad._array += held[0]._array
             tape.bump(t.grad)
     elif create_graph:
-        t.grad = named("clone")(gradient)
+        t.grad = named("clone")(held[0])
     else:
-        t.grad = wrap(_own(gradient))
+        t.grad = wrap(_own(held))
 
 
-def _own(gradient: Tensor) -> device.Array:
-    array = gradient._array
-    # Held by: this function's variable and the tensor's slot. The tensor by: this function, its
-    # caller, the caller's dictionary of gradients and loop. One more is somebody else.
-    shared = sys.getrefcount(array) > _ALONE + 1 or sys.getrefcount(gradient) > _ALONE + 3
-    whole = array.base is None and array.flags.c_contiguous
-    return array if whole and not shared else array.copy()
+_ALONE = 2  # what getrefcount says of an object in one place: that place, and its own argument
+
+
+def _own(held: list[Tensor]) -> device.Array:
+    """The gradient's array itself if it is whole and in no other place, else a copy."""
+    alone = sys.getrefcount(held[0]) == _ALONE and sys.getrefcount(held[0]._array) == _ALONE
+    whole = held[0]._array.base is None and held[0]._array.flags.c_contiguous
+    return held[0]._array if alone and whole else held[0]._array.copy()
 
 
 # ----------------------------------------------------------------------------------- arguments
