@@ -14,7 +14,7 @@ from . import anomaly, device, tape
 from .errors import DTypeError, GraphError, ShapeError
 from .promotion import cast
 from .tape import PICK, Leaf, Node, Tensor, grad_mode, mode, named, wrap
-from .views import edge_of
+from .views import Retain, edge_of
 
 Edge = Node | Leaf
 TensorOrTensors = Tensor | Sequence[Tensor]
@@ -212,7 +212,8 @@ def fit(gradient: Tensor, shape: tuple[int, ...], node: Node) -> Tensor:
 
 
 def _hooked(edge: Edge, gradient: Tensor) -> Tensor:
-    for hook in list(edge.hooks.values()):
+    """Runs the hooks of a complete gradient; retain_grad comes last and sees what they made."""
+    for hook in sorted(edge.hooks.values(), key=lambda hook: hook.__class__ is Retain):
         changed = hook(gradient)
         if changed is not None:
             gradient = changed

@@ -242,6 +242,24 @@ def _record(
 
 def _bind(op: Op, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
     """Sorts the arguments of a call into the op's tensor inputs and its complete keywords."""
+    count = len(op.inputs)
+    inputs, rest = args[:count], args[count:]
+    if kwargs or len(inputs) < count or len(rest) > len(op.keywords):
+        inputs, keywords = _bind_by_name(op, args, kwargs)
+    else:
+        keywords = op.defaults | dict(zip(op.keywords, rest, strict=False))
+    if op.variadic:
+        return tensors_of(op, inputs[0]), keywords
+    for i, x in enumerate(inputs):
+        if not isinstance(x, Tensor) and not (x is None and op.inputs[i] in op.optional):
+            raise TypeError(_not_a_tensor(op, op.inputs[i], x))
+    if len(keywords) < len(op.keywords):
+        missing = [n for n in op.keywords if n not in keywords]
+        raise TypeError(f"{op.name}() is missing {', '.join(missing)}.")
+    return inputs, keywords
+
+
+def _bind_by_name(op: Op, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
     if len(args) > len(op.parameters):
         raise TypeError(
             f"{op.name}() takes {len(op.parameters)} arguments ({', '.join(op.parameters)}), "
@@ -255,18 +273,7 @@ def _bind(op: Op, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
                 f"{op.name}() {problem} {name!r}; arguments: {', '.join(op.parameters)}."
             )
         values[name] = value
-    inputs = tuple([values.pop(name, None) for name in op.inputs])
-    if op.variadic:
-        inputs = tensors_of(op, inputs[0])
-    else:
-        for name, x in zip(op.inputs, inputs, strict=True):
-            if not isinstance(x, Tensor) and not (x is None and name in op.optional):
-                raise TypeError(_not_a_tensor(op, name, x))
-    bound = op.defaults | values
-    if len(bound) + len(op.inputs) < len(op.parameters):
-        missing = [n for n in op.parameters if n not in bound and n not in op.inputs]
-        raise TypeError(f"{op.name}() is missing {', '.join(missing)}.")
-    return inputs, bound
+    return tuple([values.pop(name, None) for name in op.inputs]), op.defaults | values
 
 
 def tensors_of(op: Op, value: Any) -> tuple:

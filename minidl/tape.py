@@ -197,6 +197,9 @@ class Op:
         self.optional = {n for n, k in kind.items() if k.endswith("None")}
         self.variadic = len(self.inputs) == 1 and kind[self.inputs[0]].endswith("s")
         self.parameters = list(kind)
+        self.keywords = self.parameters[len(self.inputs) :]
+        if self.parameters[: len(self.inputs)] != self.inputs:
+            raise TypeError(f"{self.name}: its tensors must come before its other parameters.")
         self.defaults = {
             p.name: p.default
             for p in parameters

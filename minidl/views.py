@@ -59,7 +59,7 @@ def synced(t: Tensor) -> Node | Leaf | None:
     view, cell = t._view, t._version
     if view.version != cell[0]:
         view.version = cell[0]
-        if view.root_node is not view.root._node and view.tracked:
+        if view.root_node is not view.root._node:
             view.root_node = view.root._node
             source = alias(view.root)
             with grad_mode(True):
@@ -87,7 +87,8 @@ def in_place(name: str, function: Callable, t: Tensor, args: tuple, kwargs: dict
             f"type {t._array.dtype}."
         )
     node = result._node
-    if node is not None and node.saved:
+    if node is not None:
+        _check_tracked(name, t)
         _keep_old_values(node, t)
     t._array[...] = array
     bump(t)
@@ -102,7 +103,7 @@ def in_place(name: str, function: Callable, t: Tensor, args: tuple, kwargs: dict
 
 def _keep_old_values(node: Node, t: Tensor) -> None:
     """The rules of this very op may read what it is about to overwrite: they get a copy."""
-    for i, entry in enumerate(node.saved):
+    for i, entry in enumerate(node.saved or ()):
         if entry is not None and entry[1] is t._version:
             node.saved[i] = (entry[0].copy(), [0], 0)
 
@@ -118,13 +119,8 @@ def check_writable(name: str, t: Tensor) -> None:
                 f"{name}: {what} that requires a gradient cannot be changed in place while "
                 "recording; use `with minidl.no_grad():` or work on a clone()."
             )
-        if view is not None and not view.tracked and root._node is not None:
-            raise GraphError(
-                f"{name}: this view was made under no_grad, so its base would not learn of the "
-                "change. Make the view with recording on, or change it under no_grad."
-            )
     array = t._array
-    if 0 in array.strides and any(
+    if array.size and any(
         s == 0 and n > 1 for s, n in zip(array.strides, array.shape, strict=True)
     ):
         raise ShapeError(
@@ -133,22 +129,29 @@ def check_writable(name: str, t: Tensor) -> None:
         )
 
 
+def _check_tracked(name: str, t: Tensor) -> None:
+    if t._view is not None and not t._view.tracked:
+        raise GraphError(
+            f"{name}: this view was made under no_grad, so its base would not learn of the "
+            "change. Make the view with recording on, or change it under no_grad."
+        )
+
+
 def move(t: Tensor, node: Node) -> None:
-    """`t` was overwritten by the output of `node`; if it is a view, its root gets a write node."""
-    t._node, old = node, t._node
-    if old is not None and old.hooks:
-        _move_retained(old, node)
-    view = t._view
+    """`t` was overwritten by the output of `node`; if it is a view, its root gets a write node,
+    and `t` becomes a new view of that."""
+    view, old = t._view, t._node
     if view is None:
-        return
-    root = view.root
-    shell = wrap(root._array)
-    edges = (root._node, node)
-    tape.record(named("overwrite").op, edges, (), False, shell, {"steps": steps_of(view)})
-    if root._node is not None and root._node.hooks:
+        t._node = node
+    else:
+        root = view.root
+        shell = wrap(root._array)
+        edges = (root._node, node)
+        tape.record(named("overwrite").op, edges, (), False, shell, {"steps": steps_of(view)})
         _move_retained(root._node, shell._node)
-    root._node = view.root_node = shell._node
-    view.version = t._version[0]
+        root._node = shell._node
+        synced(t)
+    _move_retained(old, t._node)
 
 
 class Retain:
@@ -162,10 +165,12 @@ class Retain:
     def __call__(self, gradient: Tensor) -> None:
         t = self.tensor()
         if t is not None:
-            t.grad = gradient if mode.grad else wrap(gradient._array.copy())
+            t.grad = named("clone")(gradient) if t.grad is None else t.grad + gradient
 
 
-def _move_retained(old: Node, new: Node) -> None:
+def _move_retained(old: Node | None, new: Node) -> None:
+    if old is None or not old.hooks:
+        return
     kept = {k: h for k, h in old.hooks.items() if h.__class__ is Retain}
     for k in kept:
         del old.hooks[k]
@@ -184,6 +189,9 @@ def write(t: Tensor, index: Any, value: Any) -> None:
             value_edge = cast(value, array.dtype)._node
         value = value._array
     own = edge_of(t)
+    recorded = mode.grad and (own is not None or value_edge is not None)
+    if recorded:
+        _check_tracked("t[...] = value", t)
     try:
         array[index] = value
     except ValueError as error:
@@ -191,7 +199,7 @@ def write(t: Tensor, index: Any, value: Any) -> None:
     except IndexError as error:
         raise IndexError(f"index into a tensor of shape {array.shape}: {error}") from error
     bump(t)
-    if mode.grad and (own is not None or value_edge is not None):
+    if recorded:
         shell = wrap(array)
         steps = [(named("index").op, {"index": index})]
         tape.record(named("overwrite").op, (own, value_edge), (), False, shell, {"steps": steps})

@@ -10,7 +10,7 @@ import math
 from typing import Any
 
 from ..device import Array, backend, of, special, xp
-from ..dtypes import of_scalar, promote
+from ..dtypes import BOOL, I64, of_scalar, promote
 from ..errors import DTypeError
 from ..makers import definition, op
 from ..promotion import cast, promoted
@@ -82,7 +82,9 @@ def _pow(input: Array, exponent: Array) -> Array:
     """y = input ** exponent"""
     if _negative_integer(input, exponent):
         raise DTypeError("pow: integers to negative integer powers; convert the base to float.")
-    return input**exponent
+    out = input**exponent
+    both_bool = all(getattr(x, "dtype", type(x)) in (bool, BOOL) for x in (input, exponent))
+    return out.astype(BOOL) if both_bool else out  # NumPy gives int8
 
 
 def _negative_integer(base: Array, exponent: Array) -> bool:
@@ -111,6 +113,15 @@ def _pow_exponent(g: Tensor, input: Tensor | float, out: Tensor) -> Tensor:
 _pow.vjp(input=_pow_base, exponent=_pow_exponent)
 
 
+@op
+def square(input: Array) -> Array:
+    """y = input^2"""
+    return input * input if input.dtype.kind != "b" else input.astype(I64)
+
+
+square.vjp(input=lambda g, input: g * (2 * input))
+
+
 @op(result="float")
 def reciprocal(input: Array) -> Array:
     """y = 1 / input"""
@@ -137,11 +148,6 @@ def div(input: Tensor, other: Tensor | float, *, rounding_mode: str | None = Non
     if rounding_mode not in ("floor", "trunc"):
         raise ValueError(f"div: rounding_mode is None, 'floor' or 'trunc', not {rounding_mode!r}.")
     return floor_divide(input, other) if rounding_mode == "floor" else trunc_divide(input, other)
-
-
-def square(input: Tensor) -> Tensor:
-    """y = input^2"""
-    return _pow(input, 2)
 
 
 def pow(input: Tensor | float, exponent: Tensor | float) -> Tensor:

@@ -24,7 +24,12 @@ __all__ = """
 @op(view=True)
 def _index(input: Array, index: Any) -> Array:
     """y = input[index], index already plain: ints, slices, None, ..., integer or bool arrays"""
-    out = input[index]
+    try:
+        out = input[index]
+    except IndexError as error:
+        raise IndexError(
+            f"{_described(index)} into a tensor of shape {input.shape}: {error}"
+        ) from None
     if out.__class__ is not input.__class__:  # NumPy gave a scalar; with ... it is a 0-d view
         out = input[(*(index if isinstance(index, tuple) else (index,)), ...)]
     return out
@@ -45,6 +50,14 @@ def _unindex(input: Array, index: Any, shape: Shape) -> Array:
 
 
 _unindex.vjp(input=lambda g, index: _index(g, index))
+
+
+def _described(index: Any) -> str:
+    parts = index if isinstance(index, tuple) else (index,)
+    said = [
+        f"a {p.dtype} tensor of shape {p.shape}" if hasattr(p, "ndim") else repr(p) for p in parts
+    ]
+    return f"index [{', '.join(said)}]"
 
 
 def _is_basic(where: Any) -> bool:
@@ -105,7 +118,7 @@ def _part(part: Any, like: Array) -> Any:
     if part is None or part is Ellipsis or part.__class__ is int:
         return part
     if isinstance(part, Tensor):
-        part = part._array
+        part = part._array.copy()  # backward needs it as it is now
     elif isinstance(part, (list, tuple, range, bool)):
         part = of(like).module.asarray(part)
     elif hasattr(part, "__index__") and not hasattr(part, "ndim"):
@@ -401,7 +414,7 @@ def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None) -> 
     if table.ndim != 2:
         raise ShapeError(f"embedding: expected a table (V, D), got shape {table.shape}.")
     check_range(rows, 0, table.shape[0], "embedding")
-    out = _index(weight, (rows,))
+    out = _index(weight, (rows.copy(),))  # backward needs them as they are now
     if padding_idx is None:
         return out
     if not -table.shape[0] <= padding_idx < table.shape[0]:

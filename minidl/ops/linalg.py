@@ -6,7 +6,8 @@ import math
 
 from ..device import Array, Arrays, xp
 from ..errors import DTypeError, ShapeError
-from ..makers import definition, op
+from ..makers import op
+from ..promotion import refuse_half
 from ..tape import Tensor
 from .shape import reshape, squeeze, transpose, unsqueeze
 
@@ -80,24 +81,35 @@ def _of_rank(name: str, ndim: int, a: Tensor, b: Tensor) -> Tensor:
     return _matmul(a, b)
 
 
-@definition
-def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+@op
+def linear(input: Array, weight: Array, bias: Array | None = None) -> Array:
     """y = input @ weight^T + bias: (..., in), (out, in), (out,) -> (..., out).
 
     https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.linear.html
     """
-    shape = input._array.shape
-    if weight._array.ndim != 2 or not shape or shape[-1] != weight._array.shape[1]:
+    check_same_type("linear", input=input, weight=weight, bias=bias)
+    if weight.ndim != 2 or not input.ndim or input.shape[-1] != weight.shape[1]:
         raise ShapeError(
-            f"linear: weight (out, in) = {weight._array.shape} expects inputs whose last size is "
-            f"{weight._array.shape[-1]}, input has shape {shape}."
+            f"linear: weight (out, in) = {weight.shape} expects inputs whose last size is "
+            f"{weight.shape[-1]}, input has shape {input.shape}."
         )
-    rows = math.prod(shape[:-1])
-    flat = input if len(shape) == 2 else reshape(input, (rows, shape[-1]))
-    out = _matmul(flat, transpose(weight, 0, 1))
+    rows = math.prod(input.shape[:-1])
+    out = input.reshape(rows, input.shape[-1]) @ weight.T
     if bias is not None:
-        out = out + bias
-    return out if len(shape) == 2 else reshape(out, (*shape[:-1], weight._array.shape[0]))
+        if bias.shape not in ((weight.shape[0],), ()):
+            raise ShapeError(f"linear: bias has shape {bias.shape}, weight {weight.shape}.")
+        out += bias
+    return out.reshape(*input.shape[:-1], weight.shape[0])
+
+
+def _linear_weight(g: Tensor, input: Tensor) -> Tensor:
+    """g^T @ input, over all rows"""
+    rows = math.prod(g._array.shape[:-1])
+    columns = reshape(g, (rows, g._array.shape[-1]))
+    return _matmul(transpose(columns, 0, 1), reshape(input, (rows, input._array.shape[-1])))
+
+
+linear.vjp(input=lambda g, weight: matmul(g, weight), weight=_linear_weight, bias=lambda g: g)
 
 
 @op
@@ -185,3 +197,4 @@ def check_same_type(name: str, **arrays: Array) -> None:
     if len(set(kinds.values())) > 1:
         said = ", ".join(f"{key} {kind}" for key, kind in kinds.items())
         raise DTypeError(f"{name}: the tensors must have one type, got {said}; convert with .to().")
+    refuse_half(name, next(iter(arrays.values())))

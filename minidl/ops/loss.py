@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 from ..device import xp
 from ..errors import DTypeError, ShapeError
 from ..promotion import cast
@@ -161,27 +163,53 @@ def _soft_cross_entropy(
     return reduced(loss, reduction)
 
 
-def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+def _warn_of_broadcast(name: str, input: Tensor, target: Tensor) -> None:
+    if input._array.shape != target._array.shape:
+        warnings.warn(
+            f"{name}: input {input._array.shape} and target {target._array.shape} differ in shape "
+            "and will broadcast, which is rarely meant; reshape one of them.",
+            stacklevel=3,
+        )
+
+
+def mse_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: None = None,
+    reduce: None = None,
+    reduction: str = "mean",
+) -> Tensor:
     """loss = (input - target)^2.
 
     https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.mse_loss.html
     """
     difference = input - target
+    _warn_of_broadcast("mse_loss", input, target)
     return reduced(difference * difference, reduction)
 
 
-def l1_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+def l1_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: None = None,
+    reduce: None = None,
+    reduction: str = "mean",
+) -> Tensor:
     """loss = |input - target|.
 
     https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.l1_loss.html
     """
-    return reduced(abs(input - target), reduction)
+    difference = abs(input - target)
+    _warn_of_broadcast("l1_loss", input, target)
+    return reduced(difference, reduction)
 
 
 def binary_cross_entropy_with_logits(
     input: Tensor,
     target: Tensor,
     weight: Tensor | None = None,
+    size_average: None = None,
+    reduce: None = None,
     reduction: str = "mean",
     pos_weight: Tensor | None = None,
 ) -> Tensor:

@@ -62,7 +62,9 @@ def batch_norm(
     if len(shape) < 2:
         raise ShapeError(f"batch_norm: expected (N, C, ...), got shape {shape}.")
     _need_float(input._array, "batch_norm")
-    for name, t in (("weight", weight), ("bias", bias), ("running_mean", running_mean)):
+    channels = {"weight": weight, "bias": bias}
+    channels |= {"running_mean": running_mean, "running_var": running_var}
+    for name, t in channels.items():
         if t is not None and t._array.shape != (shape[1],):
             raise ShapeError(
                 f"batch_norm: {name} has shape {t._array.shape}, the input {shape} has "

@@ -43,7 +43,22 @@ def _geometry(
     if input._array.ndim != 4:
         raise ShapeError(f"{name}: expected images (N, C, H, W), got {input._array.shape}.")
     _check_windows(name, input._array.shape, kernel, padding, dilation)
+    if max(dilation) > 1:
+        _check_dilated(name, input._array.shape, kernel, stride, padding, dilation)
     return kernel, stride, padding, dilation
+
+
+def _check_dilated(
+    name: str, shape: tuple, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair
+) -> None:
+    """With dilation a window can step over a small image and see only padding."""
+    for size, k, s, p, d in zip(shape[2:], kernel, stride, padding, dilation, strict=True):
+        for start in range(-p, size + p - d * (k - 1), s):
+            if not any(0 <= start + i * d < size for i in range(k)):
+                raise ShapeError(
+                    f"{name}: a window sees nothing but padding (input {shape}, kernel {kernel}, "
+                    f"padding {padding}, dilation {dilation})."
+                )
 
 
 # ------------------------------------------------------------------------------------------- max
@@ -60,16 +75,27 @@ def _max_pool2d(
     w = windows(x, kernel, stride, dilation)
     best = w[..., 0, 0].copy()
     where = xp(input).zeros(best.shape, "int32")  # number of the winner inside its window
-    any_nan = x.size > 0 and bool(xp(input).isnan(x.max()))
+    # nan wins, and padding loses even against -inf: both are rare, and cost two more passes
+    careful = input.size > 0 and not bool(xp(input).isfinite(input.sum()))
+    inside = windows(_inside(input, border), kernel, stride, dilation) if careful else None
+    seen = inside[..., 0, 0].copy() if careful else None
     for k in range(kernel[0]):
         for j in range(kernel[1]):
             candidate = w[..., k, j]
             better = candidate > best
-            if any_nan:
-                better |= (candidate != candidate) & (best == best)  # nan wins
+            if careful:
+                better |= (candidate != candidate) & (best == best)
+                better |= inside[..., k, j] & ~seen
+                seen |= inside[..., k, j]
             xp(input).copyto(best, candidate, where=better)
             where[better] = k * kernel[1] + j
     return best, _flat_positions(where, input.shape, kernel, stride, padding, dilation)
+
+
+def _inside(input: Array, border: tuple) -> Array:
+    """True for pixels, False for the border: (1, 1, padded H, padded W)."""
+    pixels = xp(input).ones((1, 1, *input.shape[2:]), bool)
+    return xp(input).pad(pixels, border, "constant", constant_values=False)
 
 
 def _flat_positions(

@@ -85,7 +85,8 @@ def _count(input: Tensor, dim: Dim, name: str) -> int:
 def _mean(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
     """y = sum of input over dim / number of elements summed"""
     _need_float(input._array, "mean")
-    return _sum(input, dim, keepdim) / float(_count(input, dim, "mean"))
+    n = _count(input, dim, "mean")
+    return _sum(input, dim, keepdim) / float(n)
 
 
 def mean(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: object = None) -> Tensor:
@@ -102,8 +103,8 @@ def mean(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: object
 def _var(input: Tensor, dim: Dim = None, correction: float = 1, keepdim: bool = False) -> Tensor:
     """y = sum (input - mean)^2 over dim / (n - correction)"""
     _need_float(input._array, "var")
-    centred = input - _mean(input, dim, True)
     degrees = max_(0.0, float(_count(input, dim, "var") - correction))
+    centred = input - _mean(input, dim, True)
     total = _sum(centred * centred, dim, keepdim)
     return total / degrees if degrees else total * math.nan
 
@@ -136,6 +137,8 @@ def std(
 
     https://docs.pytorch.org/docs/stable/generated/torch.std.html
     """
+    _need_float(input._array, "std")
+    _count(input, None if isinstance(dim, bool) else dim, "std")  # raises for a bad dim
     v = _var(*_variance_arguments(input, dim, unbiased, correction), keepdim)
     return where(v == 0, 0.0, sqrt(where(v == 0, 1.0, v)))
 
@@ -316,6 +319,9 @@ def logsumexp(input: Tensor, dim: Dim, keepdim: bool = False) -> Tensor:
     """y = ln sum e^input over dim, computed as m + ln sum e^(input - m) with m the largest"""
     if input._array.dtype.kind != "f":
         input = cast(input, dtypes.default_float())
+    axes_of(dim, input._array.ndim, "logsumexp")
+    if input._array.size == 0:
+        return log(_sum(exp(input), dim, keepdim))
     m = _shift(input, dim)
     total = log(_sum(exp(input - m), dim, keepdim))
     return total + m.reshape(total._array.shape)
@@ -339,6 +345,7 @@ def _shift(input: Tensor, dim: Dim) -> Tensor:
 def _softmax(input: Tensor, dim: int) -> Tensor:
     """y = e^input / sum e^input over dim"""
     _need_float(input._array, "softmax")
+    axis_of(dim, input._array.ndim, "softmax")
     if input._array.size == 0:
         return input.clone()
     e = exp(input - amax(input.detach(), dim, True))
@@ -352,6 +359,7 @@ _softmax.vjp(input=lambda g, out, dim: g * out - out * _sum(g * out, dim, True))
 def _log_softmax(input: Tensor, dim: int) -> Tensor:
     """y = input - ln sum e^input over dim"""
     _need_float(input._array, "log_softmax")
+    axis_of(dim, input._array.ndim, "log_softmax")
     if input._array.size == 0:
         return input.clone()
     shifted = input - amax(input.detach(), dim, True)

@@ -390,6 +390,9 @@ def flip(input: Tensor, dims: int | Shape) -> Tensor:
 @op
 def roll(input: Array, shifts: int | Shape, dims: int | Shape | None = None) -> Array:
     """y = input moved by `shifts` along dims, what leaves one end comes back at the other"""
+    if dims is not None:
+        dims = axes_of(dims, input.ndim, "roll")
+        shifts = shifts if isinstance(shifts, int) else tuple(shifts)
     return xp(input).roll(input, shifts, dims)
 
 

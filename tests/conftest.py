@@ -1,0 +1,26 @@
+"""Fixtures and settings for every test."""
+
+import os
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# Chosen by `pytest --hypothesis-profile=ci`. First calls are slow: imports, compilation.
+COMMON = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("dev", max_examples=20, **COMMON)
+settings.register_profile("ci", max_examples=100, print_blob=True, **COMMON)
+settings.register_profile("nightly", max_examples=2000, print_blob=True, **COMMON)
+settings.load_profile("dev")
+
+# A stand-in for the GPU registers itself in `minidl.device` and adds its device here.
+DEVICES = os.environ.get("MINIDL_TEST_DEVICES", "cpu").split(",")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "smoke: a few seconds of the most telling tests (-m smoke)")
+
+
+@pytest.fixture(params=DEVICES, scope="session")
+def device(request):
+    """The device that tensors of ops, nn and optim tests live on; read them with `to_numpy`."""
+    return request.param

@@ -1,0 +1,255 @@
+"""README.md and CONTRIBUTING.md are run: every block of code, every output, every number."""
+
+import ast
+import contextlib
+import io
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from printed import differences
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
+RESULTS = ROOT / "papers" / "results" / "alexnet.json"
+
+
+def blocks(text, language):
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def run(command, folder=ROOT, **variables):
+    """Run a command line; `python` is this Python, and it finds this clone."""
+    words = shlex.split(command, comments=True)
+    assert words[0] == "python", command
+    environment = os.environ | {"PYTHONPATH": str(ROOT)} | variables
+    return subprocess.run(
+        [sys.executable, *words[1:]], cwd=folder, env=environment, capture_output=True, text=True
+    )
+
+
+# ------------------------------------------------------------------------------- blocks of Python
+
+
+def promised_by(source):
+    """The comments that say what is printed: after `print(...)`, or on lines of their own below it.
+
+    A comment line that begins with three spaces continues the line before.
+    """
+    promised, printing = [], False
+    for line in source.splitlines():
+        code, _, comment = line.partition("#")
+        printing = "print(" in code if code.strip() else printing
+        if printing and comment.startswith("   "):
+            promised[-1] += comment
+        elif printing and comment:
+            promised.append(comment)
+    return "\n".join(promised)
+
+
+@pytest.mark.parametrize("source", blocks(README, "python"))
+def test_readme_code_prints_what_it_says(source):
+    ast.parse(source)
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(compile(source, "README.md", "exec"), NAMESPACE)
+    assert differences(promised_by(source), printed.getvalue()) == []
+
+
+NAMESPACE: dict = {}  # the blocks are read from top to bottom, like the page
+
+
+# ---------------------------------------------------------------------------- blocks of a console
+
+SESSIONS = [
+    tuple(part.partition("\n")[::2])
+    for block in blocks(README, "console")
+    for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]
+]
+ALEXNET = 'pip install -e ".[papers]" && python -m papers alexnet'
+TESTS = 'pip install -e ".[test]" && pytest'
+DOCTOR = "python -m minidl doctor"
+
+
+def output_of(command):
+    (output,) = (out for line, out in SESSIONS if line.partition("  #")[0] == command)
+    return output
+
+
+@pytest.mark.parametrize(
+    ("command", "output"),
+    [s for s in SESSIONS if s[0].partition("  #")[0] not in (ALEXNET, TESTS, DOCTOR)],
+)
+def test_readme_commands_print_what_it_says(command, output, tmp_path):
+    done = run(command, folder=tmp_path if " -m " in command else ROOT)
+    assert done.returncode == 0, done.stderr
+    assert differences(output, done.stdout) == []
+
+
+def test_readme_doctor_has_these_rows():
+    def names(text):
+        return [re.match(r" {10}\S+|\S*", line)[0].strip() for line in text.splitlines()]
+
+    done = run(DOCTOR)
+    assert done.returncode == 0, done.stderr
+    assert names(done.stdout) == names(output_of(DOCTOR))
+
+
+def test_readme_install_lines_are_the_ones_ci_runs():
+    install, tests = TESTS.split(" && ")
+    assert output_of(TESTS) == ""
+    script = (ROOT / ".ci" / "run").read_text()
+    assert f"\n{install}\n" in script
+    assert re.search(rf"^{tests}\b", script, flags=re.MULTILINE)
+
+
+# ------------------------------------------------------------------------------- the AlexNet run
+
+
+def table_in(output):
+    return output[output.index("claim ") : output.index("\n\n", output.index("claim "))]
+
+
+def test_readme_alexnet_output_is_that_of_the_committed_run():
+    from papers import _record
+
+    record = json.loads(RESULTS.read_text())
+    assert (record["size"], record["state"]) == ("default", "finished")
+    output = output_of(ALEXNET)
+    assert table_in(output) == _record.claims_table(record["claims"])
+    assert re.findall(r"after (\S+) minutes", output) == [f"{record['minutes']:.1f}"]
+    verdicts = [claim["holds"] for claim in record["claims"]]
+    counts = " / ".join(str(verdicts.count(value)) for value in (True, False, None))
+    assert f"| {counts} |" in README
+
+
+def test_readme_alexnet_output_has_the_form_of_a_run(tmp_path):
+    """A few steps of everything give the same rows; values and verdicts need the real run."""
+    done = run("python -m papers alexnet --smoke --out run", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+
+    def rows(output):
+        cells = [re.split(r" {2,}", line) for line in table_in(output).splitlines()]
+        return [re.sub(r"\((mnist|mnist-5k|digits)\)", "(data)", row[0]) for row in cells]
+
+    shown, printed = rows(output_of(ALEXNET)), rows(done.stdout)
+    assert shown[0] == printed[0] == "claim"
+    assert shown[2:] == printed[2:]
+
+
+def test_readme_counts_the_records():
+    from minidl import testing
+
+    assert "more than 100" in README
+    assert sum(1 for _ in testing.ops()) > 100
+
+
+def test_readme_picture_is_there_and_light():
+    (path,) = re.findall(r"!\[[^]]*\]\(([^)]*)\)", README)
+    picture = (ROOT / path).read_bytes()
+    assert picture.startswith(b"\x89PNG")
+    assert len(picture) < 150_000
+
+
+# ------------------------------------------------------------------------------------- the rest
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
+def test_links_lead_somewhere(name):
+    text = (ROOT / name).read_text()
+    headings = {
+        re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-")
+        for heading in re.findall(r"^#+ (.*)$", text, flags=re.MULTILINE)
+    }
+    for target in re.findall(r"\]\(([^)]+)\)", text):
+        if target.startswith("#"):
+            assert target[1:] in headings
+        else:
+            assert (ROOT / target).exists(), target
+
+
+def test_files_named_in_code_exist():
+    text = README + CONTRIBUTING
+    for name in re.findall(r"`((?:minidl|papers|tests|examples)/[\w/.]+)`", text):
+        assert (ROOT / name).exists(), name
+
+
+# -------------------------------------------------------------------- CONTRIBUTING: the ten lines
+
+
+def added(name):
+    """What CONTRIBUTING puts into this file, block by block."""
+    heading = f"# {name}\n"
+    return [
+        b.removeprefix(heading) for b in blocks(CONTRIBUTING, "python") if b.startswith(heading)
+    ]
+
+
+@pytest.fixture
+def clone(tmp_path):
+    """A copy of minidl and of its op tests, to which the blocks of CONTRIBUTING are added."""
+    for folder in ("minidl", "tests/ops"):
+        shutil.copytree(
+            ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__")
+        )
+    shutil.copy(ROOT / "tests/conftest.py", tmp_path / "tests")
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+
+    def change(name, old, new):
+        text = (tmp_path / name).read_text()
+        assert text.count(old) == 1, f"{name} has {text.count(old)} times {old!r}"
+        (tmp_path / name).write_text(text.replace(old, new))
+
+    ops, records = "minidl/ops/elementwise.py", "minidl/testing/records/elementwise.py"
+    registry, large = "minidl/kernels/__init__.py", "tests/ops/test_kernels.py"
+    kernel = "minidl/kernels/cpu/softsign.py"
+    change(ops, '__all__ = """\n', '__all__ = """\n    logaddexp softsign\n')
+    with (tmp_path / ops).open("a") as file:
+        file.write("\n\n" + "\n\n".join(added(ops)))
+    change(records, "\nRECORDS = [\n", "\nRECORDS = [\n" + "".join(added(records)))
+    change(registry, "\nCPU = {\n", "\nCPU = {\n" + "".join(added(registry)))
+    change(large, "\nLARGE = {\n", "\nLARGE = {\n" + "".join(added(large)))
+    (tmp_path / kernel).write_text(*added(kernel))
+    return tmp_path
+
+
+def test_the_op_is_ten_lines():
+    op = added("minidl/ops/elementwise.py")[0]
+    assert len(op.splitlines()) == 10
+
+
+def test_the_ops_of_contributing_pass_every_test(clone):
+    done = op_tests(clone)
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert "-k logaddexp" in CONTRIBUTING
+    for test, name in (
+        ("test_second_derivative", "logaddexp"),
+        ("test_second_derivative_of_the_fused_node", "softsign"),
+        ("test_kernel_matches_its_definition", "softsign"),
+    ):
+        assert re.search(rf"::{test}\[.*{name}\] PASSED", done.stdout)
+
+
+def test_the_wrong_rule_of_contributing_goes_red(clone):
+    ops = clone / "minidl/ops/elementwise.py"
+    right, wrong = (
+        "lambda g, input, out: g * exp(input - out)",
+        "lambda g, other, out: g * exp(other - out)",
+    )
+    assert "`g * exp(other - out)` in the first rule" in CONTRIBUTING
+    ops.write_text(ops.read_text().replace(f"input={right}", f"input={wrong}"))
+    done = op_tests(clone)
+    assert done.returncode == 1
+    assert re.search(r"FAILED .*test_first_derivative\[.*logaddexp\]", done.stdout)
+
+
+def op_tests(clone):
+    command = "python -m pytest tests/ops -k 'logaddexp or softsign' -v -p no:cacheprovider -n 0"
+    return run(command, folder=clone, PYTHONPATH=str(clone))
