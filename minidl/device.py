@@ -133,7 +133,7 @@ def special(array: Array) -> Any:
 
 def as_array(value: Array, like: Array) -> Array:
     """`value` as an array: NumPy's reductions return scalars, minidl keeps 0-d arrays."""
-    return value if value.__class__ is like.__class__ else of(like).module.asarray(value)
+    return value if value.__class__ in _by_class else of(like).module.asarray(value)
 
 
 def device_of(array: Array) -> device:

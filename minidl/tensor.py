@@ -338,7 +338,7 @@ class _Methods:
                 dtype = a
         t = self
         if device is not None and devices.device(device).type != self.device.type:
-            t = elementwise.transferred(t, devices.device(device).type)
+            t = elementwise.transferred(t, devices.device(device).type, self.device.type)
         if dtype is not None and t._array.dtype != dtypes.to_numpy(dtype):
             t = cast(t, dtypes.to_numpy(dtype))
         return ops.clone(self) if t is self and kwargs.get("copy") else t

@@ -586,4 +586,4 @@ def transferred(input: Array, to: str, source: str) -> Array:
     return backend(to).from_numpy(of(input).to_numpy(input))
 
 
-transferred.vjp(input=lambda g, source: transferred(g, source, source))
+transferred.vjp(input=lambda g, to, source: transferred(g, source, to))
