@@ -26,25 +26,34 @@ __all__ = [
 ]
 
 
-class no_grad(grad_mode):
-    """Records nothing inside: `with no_grad():`, or `@no_grad()` on a function."""
+class _Switch(grad_mode):
+    """A grad mode that also works as a bare decorator, `@no_grad` for `@no_grad()`."""
 
-    def __init__(self, function: Any = None):
-        super().__init__(False)
+    to = True
 
-
-class inference_mode(grad_mode):
-    """As no_grad. (PyTorch's also forbids to use the results in autograd; minidl's does not.)"""
+    def __new__(cls, mode: Any = True) -> Any:
+        if callable(mode):
+            return grad_mode(cls.to)(mode)
+        return super().__new__(cls)
 
     def __init__(self, mode: bool = True):
-        super().__init__(not mode and tape.mode.grad)
+        super().__init__(self.to if mode else tape.mode.grad)
 
 
-class enable_grad(grad_mode):
+class no_grad(_Switch):
+    """Records nothing inside: `with no_grad():`, or `@no_grad()` on a function."""
+
+    to = False
+
+
+class inference_mode(_Switch):
+    """As no_grad. (PyTorch's also forbids to use the results in autograd; minidl's does not.)"""
+
+    to = False
+
+
+class enable_grad(_Switch):
     """Records inside, also within no_grad."""
-
-    def __init__(self, function: Any = None):
-        super().__init__(True)
 
 
 class set_grad_enabled(grad_mode):

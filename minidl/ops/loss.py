@@ -24,12 +24,22 @@ __all__ = [
 def reduced(loss: Tensor, reduction: str) -> Tensor:
     """The mean, the sum, or all of the elements."""
     if reduction == "mean":
+        _check_not_empty(loss, "loss")
         return mean(loss)
     if reduction == "sum":
         return sum(loss)
     if reduction == "none":
         return loss
     raise ValueError(f"reduction is 'mean', 'sum' or 'none', not {reduction!r}.")
+
+
+def _check_not_empty(loss: Tensor, name: str) -> None:
+    """Raises ValueError for a mean over nothing, which would be nan."""
+    if loss._array.size == 0:
+        raise ValueError(
+            f"{name}: the batch is empty (shape {loss._array.shape}), so the mean is undefined; "
+            "skip empty batches, or use reduction='sum'."
+        )
 
 
 def _check_labels(name: str, input: Tensor, target: Tensor, ignore_index: int) -> int:
@@ -83,6 +93,8 @@ def _picked_loss(
     kind = log_probs._array.dtype
     counts = wrap(used.astype(kind)) if weight is None else weight[index] * cast(wrap(used), kind)
     loss = -gather(log_probs, axis, index.unsqueeze(axis)).squeeze(axis) * counts
+    if reduction == "mean":
+        _check_not_empty(loss, "cross_entropy")
     loss = where(wrap(used), loss, 0.0)  # -inf log probabilities of ignored labels must not show
     return sum(loss) / sum(counts) if reduction == "mean" else reduced(loss, reduction)
 
@@ -159,7 +171,8 @@ def _soft_cross_entropy(
         terms = terms * weight.reshape((1,) * axis + (-1,) + (1,) * (terms._array.ndim - axis - 1))
     loss = -sum(terms, axis)
     if reduction == "mean":
-        return sum(loss) / float(max(loss._array.size, 1))
+        _check_not_empty(loss, "cross_entropy")
+        return sum(loss) / float(loss._array.size)
     return reduced(loss, reduction)
 
 
