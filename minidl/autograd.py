@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from . import anomaly, device, tape
@@ -64,6 +64,10 @@ class set_grad_enabled(grad_mode):
         self.before = tape.mode.grad
         tape.mode.grad = mode
 
+    def __call__(self, function: Callable) -> Callable:
+        tape.mode.grad = self.before  # the switch is meant for the function, not for now
+        return super().__call__(function)
+
     def __enter__(self) -> set_grad_enabled:
         self.previous.append(self.before)
         tape.mode.grad = self.enabled
@@ -124,6 +128,7 @@ class Context:
         self.to_save: tuple = ()
         self.non_differentiable: set[int] = set()
         self.materialize = True
+        self.restore: Callable | None = None
 
     def save_for_backward(self, *tensors: Tensor | None) -> None:
         """Keeps inputs or outputs; a change in place before backward will be noticed."""
@@ -139,7 +144,9 @@ class Context:
 
     @property
     def saved_tensors(self) -> tuple:
-        """What save_for_backward kept, connected to the graph."""
+        """What save_for_backward kept, connected to the graph. Only inside backward."""
+        if self.restore is None:
+            raise GraphError("saved_tensors can be read only while backward runs.")
         return self.restore()
 
 
@@ -208,8 +215,13 @@ class _FunctionOp(Op):
                 for x, (like, shape, dtype) in zip(grads, node.aux, strict=True)
             ]
         self.ctx.restore = lambda: _restored(node, create_graph)
-        result = self.function.backward(self.ctx, *grads)
+        try:
+            result = self.function.backward(self.ctx, *grads)
+        finally:
+            self.ctx.restore = None  # it holds the node, which holds the context
         result = result if isinstance(result, tuple) else (result,)
+        while len(result) > len(edges) and result[-1] is None:
+            result = result[:-1]
         if len(result) != len(edges):
             raise GraphError(
                 f"{self.name}.backward returned {len(result)} gradients, forward takes "
@@ -277,5 +289,8 @@ def _restored(node: Node, create_graph: bool) -> tuple:
             t._node = edge
         elif create_graph and edge == -1:
             t._node = node
+        elif create_graph:
+            which = {"index": edge, "of": len(node.aux)}
+            tape.record(tape.PICK, (node,), (), False, t, which)
         tensors.append(t)
     return tuple(tensors)

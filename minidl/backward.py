@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Sequence
 from heapq import heappop, heappush
+from typing import Any
 
 from . import anomaly, device, tape
 from .errors import DTypeError, GraphError, ShapeError
@@ -36,6 +37,8 @@ def backward(
     https://docs.pytorch.org/docs/stable/generated/torch.autograd.backward.html
     """
     roots = _roots("backward", _listed(tensors), grad_tensors)
+    if inputs is not None and not _listed(inputs):
+        raise GraphError("backward: `inputs` is empty; leave it out to reach all leaves.")
     wanted = None if inputs is None else _wanted("backward", _listed(inputs))
     leaves, found = walk(roots, wanted, _keep(retain_graph, create_graph), create_graph)
     with grad_mode(create_graph):
@@ -216,8 +219,19 @@ def _hooked(edge: Edge, gradient: Tensor) -> Tensor:
     for hook in sorted(edge.hooks.values(), key=lambda hook: hook.__class__ is Retain):
         changed = hook(gradient)
         if changed is not None:
+            _check_hooked(gradient, changed)
             gradient = changed
     return gradient
+
+
+def _check_hooked(gradient: Tensor, changed: Any) -> None:
+    if not isinstance(changed, Tensor):
+        raise TypeError(f"a hook must return a Tensor or None, got a {type(changed).__name__}.")
+    if changed._array.shape != gradient._array.shape:
+        raise ShapeError(
+            f"a hook returned a gradient of shape {changed._array.shape} for one of shape "
+            f"{gradient._array.shape}."
+        )
 
 
 def _check_finite(node: Node, gradients: Iterable) -> None:
@@ -238,16 +252,16 @@ def _accumulate(t: Tensor | None, held: list[Tensor], create_graph: bool) -> Non
         return
     if held[0]._array.dtype != t._array.dtype:
         held[0] = cast(held[0], t._array.dtype)
-    if t.grad is not None:
+    if t._grad is not None:
         if create_graph:
-            t.grad = named("add")(t.grad, held[0])
+            t._grad = named("add")(t._grad, held[0])
         else:
-            t.grad._array += held[0]._array
-            tape.bump(t.grad)
+            t._grad._array += held[0]._array
+            tape.bump(t._grad)
     elif create_graph:
-        t.grad = named("clone")(held[0])
+        t._grad = named("clone")(held[0])
     else:
-        t.grad = wrap(_own(held))
+        t._grad = wrap(_own(held))
 
 
 _ALONE = 2  # what getrefcount says of an object in one place: that place, and its own argument

@@ -96,7 +96,7 @@ def unary(op: Op) -> Callable:
         t._node = None
         t._version = [0]
         t._view = None
-        t.grad = None
+        t._grad = None
         edge = input._node if input._view is None else synced(input)
         if edge is not None and recorded and mode.grad:
             keep, keep_out, keep_shapes = plans.get(1) or op.plan(1, 1)
@@ -146,7 +146,7 @@ def binary(op: Op) -> Callable:
         t._node = None
         t._version = [0]
         t._view = None
-        t.grad = None
+        t._grad = None
         if left is None:
             if right is None:
                 return t

@@ -53,7 +53,8 @@ def _ranked(value: Any) -> tuple[np.dtype, int]:
 
 def _converted(name: str, value: Any, to: np.dtype) -> Any:
     if not isinstance(value, Tensor):
-        return float(value) if to.kind == "f" else value
+        # integers wrap around, as PyTorch's do
+        return float(value) if to.kind == "f" else np.asarray(value).astype(to).item()
     refuse_half(name, value._array)
     return value if value._array.dtype == to else cast(value, to)
 

@@ -96,10 +96,10 @@ mul = op(
     lambda g, out, x, y: g * y,
     lambda g, out, x, y: g * x,
 )
-power = op(
+power = op(  # at x = 0 both rules would divide or take a logarithm in vain
     math.pow,
-    lambda g, out, x, y: g * y * x ** (y - 1) if number(y) else g * 0,  # x ** 0 is flat at 0 too
-    lambda g, out, x, y: g * out * log(x),
+    lambda g, out, x, y: g * y * x ** (y - 1) if number(x) or number(y) else g * 0,
+    lambda g, out, x, y: g * out * log(x) if number(x) else g * 0,
 )
 exp = op(math.exp, lambda g, out, x: g * out)
 log = op(math.log, lambda g, out, x: g * x**-1)

@@ -13,11 +13,11 @@ the old one.
 
 from __future__ import annotations
 
-import inspect
 import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterable
+from inspect import isgeneratorfunction, signature
 from itertools import count
 from typing import Any
 
@@ -48,10 +48,11 @@ class Tensor:
     `_node`     None, the `Leaf` of a tensor that requires a gradient, or the `Node` it came from
     `_version`  one number in a list, shared by all tensors on the same memory; a write raises it
     `_view`     None, or what part of which tensor this is
+    `_grad`     the accumulated gradient, or None; users read and set it as `grad`
     Methods and operators are attached in `minidl/tensor.py`.
     """
 
-    __slots__ = ("__weakref__", "_array", "_node", "_version", "_view", "grad")
+    __slots__ = ("__weakref__", "_array", "_grad", "_node", "_version", "_view")
 
     __array_ufunc__ = None  # makes `array * tensor` reach `Tensor.__rmul__`
 
@@ -59,7 +60,7 @@ class Tensor:
     _node: Node | Leaf | None
     _version: list[int]
     _view: View | None
-    grad: Tensor | None
+    _grad: Tensor | None
 
 
 class Node:
@@ -111,7 +112,7 @@ def wrap(array: Any) -> Tensor:
     t._node = None
     t._version = [0]
     t._view = None
-    t.grad = None
+    t._grad = None
     return t
 
 
@@ -142,7 +143,17 @@ class grad_mode:
             with grad_mode(enabled):
                 return function(*args, **kwargs)
 
-        return named_like(function, wrapped)
+        def generator(*args: Any, **kwargs: Any) -> Any:
+            running, sent = function(*args, **kwargs), None
+            while True:
+                with grad_mode(enabled):  # only while the body runs, not while it waits
+                    try:
+                        value = running.send(sent)
+                    except StopIteration as end:
+                        return end.value
+                sent = yield value
+
+        return named_like(function, generator if isgeneratorfunction(function) else wrapped)
 
 
 def named_like(function: Callable, wrapper: Callable) -> Callable:
@@ -162,7 +173,7 @@ class Rule:
 
     def __init__(self, op: Op, function: Callable):
         self.function = function
-        self.reads = [op.reader(name) for name in list(inspect.signature(function).parameters)[1:]]
+        self.reads = [op.reader(name) for name in list(signature(function).parameters)[1:]]
 
 
 OUT, NEEDS, AUX, ALL = "out", "needs", "aux", "all"
@@ -191,7 +202,7 @@ class Op:
         self.outputs = outputs
         self.has_aux = aux
         self.kernels = self.name in kernels.CPU
-        parameters = inspect.signature(forward).parameters.values()
+        parameters = signature(forward).parameters.values()
         kind = {p.name: str(p.annotation) for p in parameters}
         self.inputs = [n for n, k in kind.items() if k.startswith(("Array", "Tensor"))]
         self.optional = {n for n, k in kind.items() if k.endswith("None")}
@@ -315,7 +326,7 @@ def argument(node: Node, read: Any, edges: Iterable, create_graph: bool) -> Any:
     t._node = origin
     t._version = cell
     t._view = None
-    t.grad = None
+    t._grad = None
     return t
 
 

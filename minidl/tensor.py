@@ -122,7 +122,7 @@ class _Methods:
         else:
             array = ops.tensor(data, dtype=dtypes.get_default_dtype())._array
         self._array, self._node, self._version, self._view = array, None, [0], None
-        self.grad = None
+        self._grad = None
 
     # ---- what it is
 
@@ -382,6 +382,23 @@ class _Methods:
     # ---- gradients
 
     @property
+    def grad(self: Tensor) -> Tensor | None:
+        """The gradient that backward calls added up, or None."""
+        return self._grad
+
+    @grad.setter
+    def grad(self: Tensor, value: Tensor | None) -> None:
+        if value is not None:
+            if not isinstance(value, Tensor):
+                raise TypeError(f"grad must be a Tensor or None, got a {type(value).__name__}.")
+            if value._array.shape != self._array.shape or value.dtype != self.dtype:
+                raise ShapeError(
+                    f"grad must have the tensor's shape {self._array.shape} and type {self.dtype}, "
+                    f"got {value._array.shape} and {value.dtype}."
+                )
+        self._grad = value
+
+    @property
     def requires_grad(self: Tensor) -> bool:
         """Whether a backward would reach it."""
         return edge_of(self) is not None
@@ -420,6 +437,8 @@ class _Methods:
 
     @data.setter
     def data(self: Tensor, value: Tensor) -> None:
+        if self._node is not None and value._array.dtype.kind != "f":
+            raise DTypeError(f"data: a tensor that requires a gradient cannot hold {value.dtype}.")
         self._array = value._array
         self._version = [0]
         if self._node.__class__ is Leaf:
@@ -577,14 +596,14 @@ def _new_like(t: Tensor, array: Any) -> Tensor:
     if t.__class__ is not Tensor:
         copied = t.__class__.__new__(t.__class__)
         copied._array, copied._node, copied._version, copied._view = array, None, [0], None
-        copied.grad = None
+        copied._grad = None
         copied.__dict__.update(t.__dict__)
     return create.with_gradient(copied) if t.requires_grad else copied
 
 
 def _rebuilt(kind: type, array: np.ndarray, requires_grad: bool) -> Tensor:
     t = kind.__new__(kind)
-    t._array, t._node, t._version, t._view, t.grad = array, None, [0], None, None
+    t._array, t._node, t._version, t._view, t._grad = array, None, [0], None, None
     return create.with_gradient(t) if requires_grad else t
 
 

@@ -119,6 +119,8 @@ def check_writable(name: str, t: Tensor) -> None:
                 f"{name}: {what} that requires a gradient cannot be changed in place while "
                 "recording; use `with minidl.no_grad():` or work on a clone()."
             )
+        if root._node is not None:
+            _check_tracked(name, t)
     array = t._array
     if array.size and any(
         s == 0 and n > 1 for s, n in zip(array.strides, array.shape, strict=True)
@@ -147,11 +149,19 @@ def move(t: Tensor, node: Node) -> None:
         root = view.root
         shell = wrap(root._array)
         edges = (root._node, node)
-        tape.record(named("overwrite").op, edges, (), False, shell, {"steps": steps_of(view)})
+        _record_write(edges, shell, steps_of(view))
         _move_retained(root._node, shell._node)
         root._node = shell._node
         synced(t)
     _move_retained(old, t._node)
+
+
+def _record_write(edges: tuple, shell: Tensor, steps: list) -> None:
+    """Records that the part reached by `steps` of the first edge's value became the second's."""
+    strides = shell._array.strides
+    order = tuple(sorted(range(len(strides)), key=lambda d: -abs(strides[d])))
+    kwargs = {"steps": steps, "order": order}
+    tape.record(named("overwrite").op, edges, (), False, shell, kwargs)
 
 
 class Retain:
@@ -165,7 +175,7 @@ class Retain:
     def __call__(self, gradient: Tensor) -> None:
         t = self.tensor()
         if t is not None:
-            t.grad = named("clone")(gradient) if t.grad is None else t.grad + gradient
+            t._grad = named("clone")(gradient) if t._grad is None else t._grad + gradient
 
 
 def _move_retained(old: Node | None, new: Node) -> None:
@@ -202,5 +212,5 @@ def write(t: Tensor, index: Any, value: Any) -> None:
     if recorded:
         shell = wrap(array)
         steps = [(named("index").op, {"index": index})]
-        tape.record(named("overwrite").op, (own, value_edge), (), False, shell, {"steps": steps})
+        _record_write((own, value_edge), shell, steps)
         move(t, shell._node)

@@ -173,6 +173,19 @@ def test_powers_at_zero():
     assert derivatives == [0.0, 2.0, 0.0, 0.0]
 
 
+def test_a_power_of_zero_has_no_slope_in_its_exponent():
+    base, exponent = Value(0.0), Value(2.0)
+    assert grad(base**exponent, [base, exponent]) == [0.0, 0.0]
+
+
+def test_mixed_derivative_of_a_power_at_exponent_zero():
+    """d/dy (y x ** (y - 1)) = 1 / x at y = 0: the slope 0 there is not a constant."""
+    x, y = Value(4.0), Value(0.0)
+    (slope,) = grad(x**y, [x], create_graph=True)
+    assert slope.number == 0.0
+    assert grad(slope, [y]) == [0.25]
+
+
 def test_relu_has_slope_zero_at_zero():
     for at, slope in (-1.0, 0.0), (0.0, 0.0), (2.0, 1.0):
         x = Value(at)

@@ -37,6 +37,7 @@ def with_gradient(t: Tensor) -> Tensor:
         )
     if t._node is None:
         t._node = Leaf(t)
+        t._view = None  # from here on it is a root of its own: its views are views of a leaf
     return t
 
 
@@ -77,7 +78,9 @@ def _array_from(data: Any, dtype: object, device: Where, copy: bool) -> Array:
             f"that NumPy reads as {array.dtype}."
         )
     if kind is None:
-        typed = isinstance(data, (np.ndarray, np.generic))
+        typed = isinstance(_first(data), (np.ndarray, np.generic))
+        if array.dtype == np.uint64 and not typed:
+            raise DTypeError("tensor: an integer is too large for int64.")
         kind = array.dtype if typed else dtypes.of_scalar(array.dtype.type(0))
         if not typed and array.size == 0:
             kind = dtypes.default_float()
@@ -85,6 +88,13 @@ def _array_from(data: Any, dtype: object, device: Where, copy: bool) -> Array:
     home = backend(device or "cpu")
     array = array.astype(kind, copy=copy or home.type != "cpu")
     return home.from_numpy(array)
+
+
+def _first(data: Any) -> Any:
+    """The first element of nested lists: NumPy's numbers and arrays keep their types there too."""
+    while isinstance(data, list) and data:
+        data = data[0]
+    return data
 
 
 def _without_tensors(data: Any) -> Any:

@@ -96,10 +96,10 @@ def _negative_integer(base: Array, exponent: Array) -> bool:
 
 
 def _pow_base(g: Tensor, input: Tensor, exponent: Tensor | float) -> Tensor:
-    """exponent * input ** (exponent - 1), and 0 (not nan) where the exponent is 0."""
+    """exponent * input ** (exponent - 1), and 0 (not nan) where both are 0."""
     if not isinstance(exponent, Tensor):
         return g * 0.0 if exponent == 0 else g * (exponent * input ** (exponent - 1))
-    safe = where(exponent == 0, 1.0, exponent)
+    safe = where(logical_and(exponent == 0, input == 0), 1.0, exponent)
     return g * (exponent * input ** (safe - 1))
 
 
@@ -158,6 +158,7 @@ def pow(input: Tensor | float, exponent: Tensor | float) -> Tensor:
 @op
 def floor_divide(input: Array, other: Array) -> Array:
     """y = floor(input / other); its derivative is 0"""
+    _refuse_zero("floor_divide", input, other)
     return input // other
 
 
@@ -176,7 +177,15 @@ trunc_divide.vjp(input=lambda g: g * 0.0, other=lambda g: g * 0.0)
 @op
 def remainder(input: Array, other: Array) -> Array:
     """y = input - floor(input / other) * other: has the sign of `other`, as in Python"""
+    _refuse_zero("remainder", input, other)
     return input % other
+
+
+def _refuse_zero(name: str, input: Array, other: Array) -> None:
+    """Integers have no infinity to say that they were divided by 0; NumPy would give 0."""
+    kind = getattr(other, "dtype", getattr(input, "dtype", None)).kind
+    if kind != "f" and not _module(input, other).all(_module(input, other).asarray(other)):
+        raise RuntimeError(f"{name}: division of integers by zero.")
 
 
 remainder.vjp(
@@ -367,18 +376,18 @@ def minimum(input: Array, other: Array) -> Array:
     return _module(input, other).minimum(input, other)
 
 
-def _won(a: Tensor, b: Tensor, winner: Tensor) -> Tensor:
-    """1 where `winner` says that a beat b, 1/2 where they are equal, else 0."""
-    return where(a == b, 0.5, where(winner, 1.0, 0.0))
+def _share(a: Tensor, b: Tensor, lost: Tensor) -> Tensor:
+    """1, but 0 where `lost` says that a lost against b, and 1/2 where they are equal."""
+    return where(a == b, 0.5, where(lost, 0.0, 1.0))
 
 
 maximum.vjp(
-    input=lambda g, input, other: g * _won(input, other, input > other),
-    other=lambda g, input, other: g * _won(input, other, other > input),
+    input=lambda g, input, other: g * _share(input, other, input < other),
+    other=lambda g, input, other: g * _share(input, other, other < input),
 )
 minimum.vjp(
-    input=lambda g, input, other: g * _won(input, other, input < other),
-    other=lambda g, input, other: g * _won(input, other, other < input),
+    input=lambda g, input, other: g * _share(input, other, input > other),
+    other=lambda g, input, other: g * _share(input, other, other > input),
 )
 
 

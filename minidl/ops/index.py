@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..device import Array, of, xp
 from ..errors import DTypeError, ShapeError
@@ -120,9 +120,11 @@ def _part(part: Any, like: Array) -> Any:
     if isinstance(part, Tensor):
         part = part._array.copy()  # backward needs it as it is now
     elif isinstance(part, (list, tuple, range, bool)):
-        part = of(like).module.asarray(part)
+        part = of(like).module.asarray(part, "int64" if part == [] else None)
     elif hasattr(part, "__index__") and not hasattr(part, "ndim"):
         return part.__index__()
+    if getattr(part, "dtype", None) == "uint8":
+        raise DTypeError("a uint8 index could be positions or a mask: use .long() or .bool().")
     if not hasattr(part, "dtype") or part.dtype.kind not in "biu":
         raise DTypeError(
             f"an index must be an int, a slice, None, ..., or a tensor of ints or bools, got "
@@ -174,29 +176,35 @@ def _split(parts: list, ndim: int) -> tuple[Any, Any]:
 
 
 @op
-def overwrite(base: Array, value: Array, steps: list) -> Array:
+def overwrite(base: Array, value: Array, steps: list, order: tuple) -> Array:
     """y = base with the part reached by `steps` replaced by value: what a write to a view did"""
-    return _assigned(base, steps, value)
+    return _assigned(base, steps, order, value)
 
 
 overwrite.vjp(
-    base=lambda g, steps: _blank(g, steps),
+    base=lambda g, steps, order: _blank(g, steps, order),
     value=lambda g, steps: _through(g, steps),
 )
 
 
 @op
-def _blank(input: Array, steps: list) -> Array:
+def _blank(input: Array, steps: list, order: tuple) -> Array:
     """y = input with the part reached by `steps` set to 0"""
-    return _assigned(input, steps, 0)
+    return _assigned(input, steps, order, 0)
 
 
-_blank.vjp(input=lambda g, steps: _blank(g, steps))
+_blank.vjp(input=lambda g, steps, order: _blank(g, steps, order))
 
 
-def _assigned(array: Array, steps: list, value: Any) -> Array:
-    """A copy of `array` with `value` at the place that `steps` lead to."""
-    out = array.copy()
+def _assigned(array: Array, steps: list, order: tuple, value: Any) -> Array:
+    """A copy of `array` with `value` at the place that `steps` lead to.
+
+    order: the dimensions as they lay in memory when the write happened, outermost first. The copy
+    is laid out in the same way: where a reshape was a view then, it is one now.
+    """
+    laid_out = xp(array).empty([array.shape[d] for d in order], array.dtype)
+    out = laid_out.transpose([order.index(d) for d in range(array.ndim)])
+    out[...] = array
     *views, (last, keywords) = steps
     target = out
     for step, options in views:
@@ -210,7 +218,8 @@ def _assigned(array: Array, steps: list, value: Any) -> Array:
 
 def _through(g: Tensor, steps: list) -> Tensor:
     for step, keywords in steps:
-        g = named(step.name)(g, **keywords)
+        name = "reshape" if step.name == "view" else step.name  # g may lie otherwise in memory
+        g = named(name)(g, **keywords)
     return g
 
 
@@ -349,13 +358,22 @@ def nonzero(input: Tensor, as_tuple: bool = False) -> Tensor | tuple[Tensor, ...
     return tuple(found) if as_tuple else cat([f.unsqueeze(1) for f in found], 1)
 
 
-def sort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> tuple:
+class ValuesAndIndices(NamedTuple):
+    """Result of max(dim), min(dim), sort and topk."""
+
+    values: Tensor
+    indices: Tensor
+
+
+def sort(
+    input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False
+) -> ValuesAndIndices:
     """(values, indices) in order along dim. The order of equal elements is kept.
 
     https://docs.pytorch.org/docs/stable/generated/torch.sort.html
     """
     indices = argsort(input, dim, descending)
-    return gather(input, dim, indices), indices
+    return ValuesAndIndices(gather(input, dim, indices), indices)
 
 
 def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> Tensor:
@@ -371,7 +389,9 @@ def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool
     return wrap(array.shape[axis] - 1 - order)
 
 
-def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> tuple:
+def topk(
+    input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True
+) -> ValuesAndIndices:
     """(values, indices) of the k largest (or smallest) along dim, in order.
 
     https://docs.pytorch.org/docs/stable/generated/torch.topk.html
@@ -381,7 +401,7 @@ def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: boo
         raise ShapeError(f"topk: k = {k}, but dimension {dim} has {input._array.shape[axis]}.")
     order = argsort(input, axis, descending=largest)._array
     indices = wrap(order[(slice(None),) * axis + (slice(k),)])
-    return gather(input, axis, indices), indices
+    return ValuesAndIndices(gather(input, axis, indices), indices)
 
 
 def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:

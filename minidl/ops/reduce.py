@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 from .. import dtypes
 from ..device import Array, xp
@@ -17,7 +17,7 @@ from ..tape import Tensor
 from .elementwise import exp, log, logical_and, sqrt, where
 from .elementwise import maximum as _maximum
 from .elementwise import minimum as _minimum
-from .index import gather
+from .index import ValuesAndIndices, gather
 from .shape import Dim, axes_of, axis_of, cat, flatten, flip, narrow
 
 __all__ = """
@@ -26,7 +26,7 @@ __all__ = """
 """.split()
 
 
-max_ = max  # Python's own; `max` below is the op
+max_, abs_ = max, abs  # Python's own; `max` below is the op
 
 
 def _spread(g: Tensor, shape: tuple[int, ...], dim: Dim, keepdim: bool) -> Tensor:
@@ -71,9 +71,10 @@ def sum(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: object 
 
     https://docs.pytorch.org/docs/stable/generated/torch.sum.html
     """
-    if dtype is not None:
-        input = cast(input, dtypes.to_numpy(dtype))
-    return _sum(input, dim, keepdim)
+    if dtype is None:
+        return _sum(input, dim, keepdim)
+    input = cast(input, dtypes.to_numpy(dtype))
+    return _sum(input, dim, keepdim).to(dtype)  # small integers are computed with in int64
 
 
 def _count(input: Tensor, dim: Dim, name: str) -> int:
@@ -106,7 +107,7 @@ def _var(input: Tensor, dim: Dim = None, correction: float = 1, keepdim: bool = 
     degrees = max_(0.0, float(_count(input, dim, "var") - correction))
     centred = input - _mean(input, dim, True)
     total = _sum(centred * centred, dim, keepdim)
-    return total / degrees if degrees else total * math.nan
+    return total / degrees
 
 
 def var(
@@ -185,9 +186,10 @@ def prod(
 
     https://docs.pytorch.org/docs/stable/generated/torch.prod.html
     """
-    if dtype is not None:
-        input = cast(input, dtypes.to_numpy(dtype))
-    return _prod(input, dim, keepdim)
+    if dtype is None:
+        return _prod(input, dim, keepdim)
+    input = cast(input, dtypes.to_numpy(dtype))
+    return _prod(input, dim, keepdim).to(dtype)  # small integers are computed with in int64
 
 
 @op
@@ -211,7 +213,9 @@ def cumsum(input: Tensor, dim: int, *, dtype: object = None) -> Tensor:
 
     https://docs.pytorch.org/docs/stable/generated/torch.cumsum.html
     """
-    return _cumsum(input if dtype is None else cast(input, dtypes.to_numpy(dtype)), dim)
+    if dtype is None:
+        return _cumsum(input, dim)
+    return _cumsum(cast(input, dtypes.to_numpy(dtype)), dim).to(dtype)
 
 
 # --------------------------------------------------------------------------------------- extremes
@@ -263,14 +267,9 @@ def _position(input: Array, dim: int | None, keepdim: bool, name: str) -> Array:
     return getattr(xp(input), name)(input, axis=axis, keepdims=keepdim)
 
 
-class Extreme(NamedTuple):
-    """Result of max(dim) and min(dim)."""
-
-    values: Tensor
-    indices: Tensor
-
-
-def max(input: Tensor, dim: int | Tensor | None = None, keepdim: bool = False) -> Tensor | Extreme:
+def max(
+    input: Tensor, dim: int | Tensor | None = None, keepdim: bool = False
+) -> Tensor | ValuesAndIndices:
     """max(input): the largest element, ties share the gradient.
     max(input, dim): (values, indices) along dim, the first of equal ones, which gets the gradient.
     max(input, other): elementwise, see maximum.
@@ -282,7 +281,9 @@ def max(input: Tensor, dim: int | Tensor | None = None, keepdim: bool = False) -
     return amax(input) if dim is None else _extreme(input, argmax(input, dim, True), dim, keepdim)
 
 
-def min(input: Tensor, dim: int | Tensor | None = None, keepdim: bool = False) -> Tensor | Extreme:
+def min(
+    input: Tensor, dim: int | Tensor | None = None, keepdim: bool = False
+) -> Tensor | ValuesAndIndices:
     """As max, for the smallest.
 
     https://docs.pytorch.org/docs/stable/generated/torch.min.html
@@ -292,11 +293,11 @@ def min(input: Tensor, dim: int | Tensor | None = None, keepdim: bool = False) -
     return amin(input) if dim is None else _extreme(input, argmin(input, dim, True), dim, keepdim)
 
 
-def _extreme(input: Tensor, indices: Tensor, dim: int, keepdim: bool) -> Extreme:
+def _extreme(input: Tensor, indices: Tensor, dim: int, keepdim: bool) -> ValuesAndIndices:
     values = gather(input, dim, indices)
     if not keepdim and input._array.ndim:
         values, indices = values.squeeze(dim), indices.squeeze(dim)
-    return Extreme(values, indices)
+    return ValuesAndIndices(values, indices)
 
 
 @op
@@ -392,8 +393,10 @@ def norm(input: Tensor, p: float | str = "fro", dim: Dim = None, keepdim: bool =
     """
     p = 2.0 if p == "fro" else float(p)
     size = input.abs()
-    if p == math.inf:
-        return amax(size, dim, keepdim)
+    if abs_(p) == math.inf:
+        return (amax if p > 0 else amin)(size, dim, keepdim)
+    if p == 0.0:
+        return _sum(cast(input != 0, input._array.dtype), dim, keepdim)
     if p == 1.0:
         return _sum(size, dim, keepdim)
     total = _sum(input * input if p == 2.0 else size**p, dim, keepdim)

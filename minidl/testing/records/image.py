@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+from hypothesis import assume
 
 from minidl import ops
 from minidl.errors import DTypeError, ShapeError
@@ -91,10 +92,17 @@ def poolings(domain, dilate):
             for q, k, p in zip(pair(dilation), pair(kernel), options["padding"], strict=True)
         ]
         image = [n + d.one_of(draw, 0, 1, 2, 3) for n in least]
+        places = zip(windows(np.zeros(image), kernel, **geometry_of(options)), image, strict=True)
+        assume(all(inside(window, size) for row, size in places for window in row))
         lead = d.one_of(draw, (1, 1), (2, 2), (2,))
         return (d.real(draw, (*lead, *image), domain), kernel), options
 
     return d.samples(build)
+
+
+def geometry_of(options):
+    names = ("stride", "padding", "dilation", "ceil_mode")
+    return {"dilation": 1} | {name: options[name] for name in names if name in options}
 
 
 def starts(size, kernel, stride, padding, dilation, ceil_mode):
@@ -250,6 +258,12 @@ RECORDS = [
                 "half",
             ),
             case(lambda t: ops.max_pool2d(zeros(t, 4, 4), 2), ShapeError, "max_pool2d", "(4, 4)"),
+            case(
+                lambda t: ops.max_pool2d(zeros(t, 1, 1, 1, 1), 2, padding=1, dilation=2),
+                ShapeError,
+                "max_pool2d",
+                "nothing but padding",
+            ),
         ),
     ),
     OpRecord(

@@ -58,10 +58,10 @@ def layer_norms():
 
 
 def layer_norm_reference(x, normalized_shape, weight=None, bias=None, eps=1e-5):
-    own = (np.ndim(normalized_shape) and len(normalized_shape)) or 1
-    rows = x.reshape(*x.shape[: x.ndim - own], -1)
-    y = (rows - rows.mean(-1, keepdims=True)) / np.sqrt(rows.var(-1, keepdims=True) + eps)
-    y = y.reshape(x.shape)
+    own = 1 if isinstance(normalized_shape, int) else len(normalized_shape)
+    y = np.zeros_like(x)
+    for place in np.ndindex(*x.shape[: x.ndim - own]):
+        y[place] = (x[place] - x[place].mean()) / np.sqrt(x[place].var() + eps)
     if weight is not None:
         y = y * weight
     return y if bias is None else y + bias

@@ -1,0 +1,73 @@
+"""Numbers at the edge of their type, and definitions at the edge of their domain."""
+
+import math
+
+import numpy as np
+import pytest
+
+import minidl
+from minidl.errors import DTypeError
+
+
+def test_integers_wrap_around_as_in_pytorch():
+    assert (minidl.tensor([1], dtype=minidl.int8) + 300).tolist() == [45]
+    assert (minidl.tensor([1], dtype=minidl.uint8) * -1).tolist() == [255]
+
+
+@pytest.mark.parametrize("divide", [lambda a, b: a // b, lambda a, b: a % b])
+@pytest.mark.parametrize("other", [0, minidl.tensor([0])])
+def test_integers_are_not_divided_by_zero(divide, other):
+    with pytest.raises(RuntimeError, match="zero"):
+        divide(minidl.tensor([1]), other)
+    assert divide(minidl.tensor([7]), other + 2).tolist()[0] in (3, 1)
+
+
+def test_types_of_data():
+    assert minidl.tensor([np.float64(1.5)]).dtype == minidl.float64
+    assert minidl.tensor([np.zeros(2), np.ones(2)]).dtype == minidl.float64
+    assert minidl.tensor([1.5]).dtype == minidl.float32
+    with pytest.raises(DTypeError, match="too large"):
+        minidl.tensor(2**63)
+
+
+def test_norms_of_every_kind():
+    x = minidl.tensor([3.0, -4.0, 0.0], dtype=minidl.float64, requires_grad=True)
+    assert minidl.norm(x, 0).item() == 2
+    assert minidl.norm(x, math.inf).item() == 4
+    assert minidl.norm(x, -math.inf).item() == 0
+    assert minidl.norm(x).item() == 5
+
+
+def test_variance_with_no_degree_of_freedom_left():
+    assert minidl.tensor([1.0, 2.0]).var(correction=2).item() == math.inf
+    assert math.isnan(minidl.tensor([1.0]).var().item())
+
+
+def test_a_sum_in_a_given_integer_type():
+    x = minidl.tensor([200, 100], dtype=minidl.uint8)
+    assert x.sum().item() == 300
+    total = x.sum(dtype=minidl.uint8)
+    assert total.dtype == minidl.uint8 and total.item() == 44
+
+
+def test_power_where_the_exponent_is_zero():
+    x = minidl.tensor(4.0, dtype=minidl.float64, requires_grad=True)
+    y = minidl.tensor(0.0, dtype=minidl.float64, requires_grad=True)
+    (g,) = minidl.autograd.grad(x**y, x, create_graph=True)
+    (h,) = minidl.autograd.grad(g, y)
+    assert h.item() == pytest.approx(0.25)  # d/dy y x^(y - 1) = 1 / x at y = 0
+
+
+def test_an_empty_list_picks_nothing():
+    assert minidl.ones(3, 2)[[]].shape == (0, 2)
+
+
+def test_a_uint8_index_is_refused_as_ambiguous():
+    with pytest.raises(DTypeError, match=r"long.*bool"):
+        minidl.ones(3)[minidl.tensor([1, 0, 1], dtype=minidl.uint8)]
+
+
+def test_nan_in_maximum_keeps_the_gradient():
+    x = minidl.tensor([math.nan], requires_grad=True)
+    minidl.maximum(x, minidl.ones(1)).sum().backward()
+    assert x.grad.tolist() == [1.0]

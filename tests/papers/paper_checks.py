@@ -1,0 +1,56 @@
+"""What the tests of the papers share: digits, and what is done to models."""
+
+import functools
+
+import minidl
+from minidl import datasets, optim
+
+mnist_5k = functools.cache(functools.partial(datasets.load, "mnist-5k"))  # needs no network
+
+
+def digits(count):
+    """The first training images, (count, 1, 28, 28) in 0..1, and their labels."""
+    data = mnist_5k()
+    x = minidl.tensor(data.train_images[:count]).float() / 255
+    return x, minidl.tensor(data.train_labels[:count])
+
+
+def finite_gradients(model, x, y, objective):
+    """Names of the parameters that get no gradient, one that is not finite, or only zeros."""
+    objective(model, x, y)[0].backward()
+    return [
+        name
+        for name, p in model.named_parameters()
+        if p.grad is None or not minidl.isfinite(p.grad).all() or not p.grad.abs().sum() > 0
+    ]
+
+
+def loss_of_weights(model, objective, x, y):
+    """The loss as a function of the model's parameters, and those parameters, for gradcheck."""
+    places = [
+        (module, name)
+        for module in model.modules()
+        for name, _ in module.named_parameters(recurse=False)
+    ]
+    weights = tuple(getattr(module, name).detach().clone() for module, name in places)
+    for module, name in places:
+        delattr(module, name)
+
+    def loss(*values):
+        for (module, name), value in zip(places, values, strict=True):
+            setattr(module, name, value)
+        return objective(model, x, y)[0]
+
+    return loss, tuple(w.requires_grad_() for w in weights)
+
+
+def overfit(model, x, y, objective, steps, rate):
+    """The accuracy on one batch, in eval mode, after some steps on nothing else."""
+    optimizer = optim.SGD(model.parameters(), rate, momentum=0.9)
+    model.train()
+    for _ in range(steps):
+        optimizer.zero_grad()
+        objective(model, x, y)[0].backward()
+        optimizer.step()
+    model.eval()
+    return objective(model, x, y)[1].item()

@@ -1,0 +1,428 @@
+"""The machinery of the papers, on a paper that takes a tenth of a second."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import toy_paper as toy
+
+import minidl
+from minidl import datasets
+from papers import __main__ as command
+from papers import _lab, _record
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def toy_paper(monkeypatch):
+    monkeypatch.setitem(sys.modules, "papers.toy", toy)
+    monkeypatch.setattr(command, "names", lambda: ["alexnet", "dropout", "toy"])
+
+
+def record_of(folder):
+    return json.loads((Path(folder) / "metrics.json").read_text())
+
+
+def outcome(folder):
+    """What two runs must have in common: everything but the clock."""
+    record = record_of(folder)
+    del record["minutes"], record["date"]
+    weights = {
+        name: (Path(folder) / "checkpoints" / f"{name}.safetensors").read_bytes()
+        for name in ("first", "second")
+    }
+    return record, weights, (Path(folder) / "log.jsonl").read_text()
+
+
+# ------------------------------------------------------------------------------------ a whole run
+
+
+def test_a_run_leaves_its_record(start, capsys):
+    start("toy", "--rate", 0.2)
+    record = record_of("runs/toy")
+    assert record["schema"] == 1
+    assert (record["paper"], record["state"], record["size"]) == ("toy", "finished", "default")
+    assert record["minidl"] == minidl.__version__
+    assert record["config"] == {"seed": 0, "epochs": 4, "rate": 0.2, "spoil": ""}
+    assert record["data"] == {"name": "points", "real": False, "sha256": "0" * 64}
+    assert record["params"] == {"built": 26, "published": 26}
+    assert record["figure"] == "figure.png"
+    assert Path("runs/toy/figure.png").read_bytes().startswith(b"\x89PNG")
+    assert 0 <= record["minutes"] < 1
+    assert record["claims"][1] == {
+        "id": "learns",
+        "text": "both learn",
+        "metric": "accuracy",
+        "better": "higher",
+        "ours": list(record["stages"].values()),
+        "baseline": [0, 0],
+        "threshold": ">= 0",
+        "holds": True,
+        "paper": {"value": 0.9, "where": "table 1", "scale": "large"},
+    }
+    assert [claim["holds"] for claim in record["claims"]] == [True, True, None]
+    assert [step for step, _ in record["curves"]["first: loss"]] == [20]
+    assert [step for step, _ in record["curves"]["after each epoch"]] == [1, 2, 3, 4] * 2
+    (line,) = [json.loads(line) for line in Path("runs/toy/log.jsonl").read_text().splitlines()][:1]
+    assert set(line) == {"stage", "epoch", "step", "loss", "accuracy"}
+    assert line["loss"] == record["curves"]["first: loss"][0][1]
+    printed = capsys.readouterr().out
+    assert "data: points" in printed
+    assert "claim         measured" in printed
+    assert _record.claims_table(record["claims"]) in printed
+    assert re.search(r"\nfinished after \d\.\d minutes: runs/toy/\n", printed)
+
+
+def test_the_record_has_the_keys_of_the_gallery(start):
+    start("toy")
+    keys = "schema paper commit dirty date machine minidl minutes data config claims curves figure"
+    assert set(record_of("runs/toy")) == {*keys.split(), "params", "state", "size", "stages"}
+
+
+def test_the_commit_is_that_of_the_clone(tmp_path, monkeypatch):
+    def git(*words):
+        identity = ["-c", "user.name=a", "-c", "user.email=a@b"]
+        return subprocess.run(
+            ["git", *identity, *words], cwd=tmp_path, check=True, capture_output=True, text=True
+        ).stdout.strip()
+
+    monkeypatch.setattr(_record, "__file__", str(tmp_path / "_record.py"))
+    assert _record.commit() == {"commit": None, "dirty": None}
+    git("init")
+    (tmp_path / "file").write_text("1")
+    git("add", ".")
+    git("commit", "-m", "one")
+    assert _record.commit() == {"commit": git("rev-parse", "--short", "HEAD"), "dirty": False}
+    (tmp_path / "file").write_text("2")
+    assert _record.commit()["dirty"] is True
+
+
+def test_equal_seeds_give_equal_bits(start):
+    for folder in ("a", "b"):
+        start("toy", "--out", folder, "--seed", 3)
+    assert outcome("a") == outcome("b")
+    start("toy", "--out", "c", "--seed", 4)
+    assert outcome("a")[1] != outcome("c")[1]
+
+
+def test_smoke_judges_only_what_is_exact(start, capsys):
+    start("toy", "--smoke")
+    assert [claim["holds"] for claim in record_of("runs/toy-smoke")["claims"]] == [True, None, None]
+    assert "not judged" in capsys.readouterr().out
+
+
+# ------------------------------------------------------------------------- stopping and going on
+
+
+def press(monkeypatch, after):
+    """Ctrl-C after so many steps, as the terminal sends it: in the middle of a step."""
+    seen = []
+    report = _lab.Training.report
+
+    def pressing(self, *arguments):
+        seen.append(self.total)
+        if len(seen) == after:
+            os.kill(os.getpid(), signal.SIGINT)
+        report(self, *arguments)
+
+    monkeypatch.setattr(_lab.Training, "report", pressing)
+
+
+@pytest.mark.parametrize("after", [1, 6, 17, 24, 25, 31, 48])
+def test_interrupted_and_resumed_is_uninterrupted(start, monkeypatch, capsys, after):
+    start("toy", "--out", "whole")
+    with monkeypatch.context() as patch:
+        press(patch, after)
+        with pytest.raises(KeyboardInterrupt):
+            start("toy", "--out", "parts")
+    record = record_of("parts")
+    assert record["state"] == "interrupted"
+    assert list(record["stages"]) == (["first"] if after > 24 else [])
+    assert "python -m papers toy --resume --out parts" in capsys.readouterr().out
+    start("toy", "--out", "parts", "--resume")
+    assert outcome("parts") == outcome("whole")
+
+
+def test_ctrl_c_between_steps_stops_at_once(start, monkeypatch):
+    start("toy", "--out", "whole")
+    with monkeypatch.context() as patch:
+        patch.setattr(_lab.Training, "curve", lambda *_: os.kill(os.getpid(), signal.SIGINT))
+        with pytest.raises(KeyboardInterrupt):
+            start("toy", "--out", "parts")
+    assert record_of("parts")["state"] == "interrupted"
+    start("toy", "--out", "parts", "--resume")
+    assert outcome("parts") == outcome("whole")
+
+
+def test_a_killed_run_goes_on_from_its_last_checkpoint(start, monkeypatch):
+    """Killed in step 46; the last checkpoint is of step 32, and the log is ahead of it."""
+    start("toy", "--out", "whole")
+    code = f"""
+import os, signal, sys
+sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests" / "papers")!r}]
+import toy_paper as toy
+from papers import _lab, __main__
+sys.modules["papers.toy"] = toy
+_lab.Training.due = property(lambda self: 0, lambda self, time: None)  # save after each step
+report, save = _lab.Training.report, _lab.Training.save
+steps = []
+def reporting(self, *arguments):
+    steps.append(1)
+    if len(steps) == 46:
+        self.run.log.flush()
+        os.kill(os.getpid(), signal.SIGKILL)
+    report(self, *arguments)
+_lab.Training.report = reporting
+_lab.Training.save = lambda self: save(self) if len(steps) < 33 else None
+__main__.run("toy", ["--out", "parts"])
+"""
+    killed = subprocess.run([sys.executable, "-c", code], capture_output=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert record_of("parts")["state"] == "running"
+    assert minidl.load("parts/checkpoints/last.safetensors")["step"] == 2
+    start("toy", "--out", "parts", "--resume")
+    assert outcome("parts") == outcome("whole")
+
+
+def test_resuming_a_finished_run_trains_nothing(start, monkeypatch):
+    start("toy")
+    before = outcome("runs/toy")
+    monkeypatch.setattr(toy, "train", None)
+    start("toy", "--resume")
+    assert outcome("runs/toy") == before
+
+
+def test_a_checkpoint_has_what_the_design_says(start, monkeypatch):
+    press(monkeypatch, 27)
+    with pytest.raises(KeyboardInterrupt):
+        start("toy")
+    checkpoint = minidl.load("runs/toy/checkpoints/last.safetensors")
+    parts = "model optimizer schedule generator epoch step stage metrics"
+    assert set(checkpoint) == set(parts.split())
+    assert [checkpoint[key] for key in ("stage", "epoch", "step")] == ["second", 0, 3]
+
+
+def test_ctrl_c_in_a_process(tmp_path):
+    """A real process, a real signal, a real paper."""
+    code = f"""
+import sys
+sys.path.insert(0, {str(ROOT)!r})
+from minidl import datasets
+load = datasets.load
+datasets.load = lambda name, fallback: load("mnist-5k")
+from papers import __main__
+sys.exit(__main__.main(sys.argv[1:]))
+"""
+    line = [sys.executable, "-c", code, "dropout", "--smoke", "--pair-epochs", "12"]
+    process = subprocess.Popen(
+        line, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    folder = tmp_path / "runs/dropout-smoke"
+    deadline = time.monotonic() + 60
+    while not ((folder / "metrics.json").exists() and record_of(folder)["stages"]):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 130, err
+    assert "interrupted after" in out
+    record = record_of(folder)
+    assert record["state"] == "interrupted"
+    assert list(record["stages"]) == ["dropout none, seed 0"]
+    resume = [*line[:3], "dropout", "--smoke", "--resume"]
+    subprocess.run(resume, cwd=tmp_path, capture_output=True, check=True)
+    record = record_of(folder)
+    assert record["state"] == "finished"
+    assert len(record["stages"]) == 6
+
+
+# ------------------------------------------------------------------------------- a loss gone wrong
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        ("nan", ["second: the loss is nan at step 9: ", "log", "toy_paper.py:"]),
+        ("weight", ["second: the loss is nan at step 9: 0.weight was not finite before it"]),
+        ("huge", ["second: the loss is inf at step 9", "too large"]),
+    ],
+)
+def test_a_loss_that_is_not_finite_stops_the_run(start, spoil, words):
+    with pytest.raises(_lab.NotFinite) as caught:
+        start("toy", "--spoil", spoil)
+    for word in words:
+        assert word in str(caught.value)
+    record = record_of("runs/toy")
+    assert record["state"] == "failed"
+    assert list(record["stages"]) == ["first"]
+
+
+def test_the_command_says_so_and_fails(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert command.main(["toy", "--spoil", "nan"]) == 1
+    assert "the loss is nan at step 9" in capsys.readouterr().err
+
+
+# ------------------------------------------------------------------------------- the command line
+
+
+def test_help_has_every_setting_with_its_meaning(capsys):
+    for name in ("alexnet", "dropout", "toy"):
+        with pytest.raises(SystemExit) as stop:
+            command.main([name, "--help"])
+        assert stop.value.code == 0
+        text = " ".join(capsys.readouterr().out.split())
+        module = sys.modules[f"papers.{name}"]
+        for field in module.Config.__dataclass_fields__.values():
+            assert f"--{field.name.replace('_', '-')} " in text
+            assert f"{field.metadata['meaning']} ({field.default!r})" in text
+        for option in ("--smoke", "--full", "--device {cpu,cuda}", "--out", "--resume"):
+            assert option in text
+
+
+def test_the_list(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert command.main([]) == 0
+    assert (
+        "1999  toy: Toys\n      A toy learns.\n      last run: none yet\n"
+        in capsys.readouterr().out
+    )
+    command.run("toy", [])
+    command.main([])
+    assert "finished on" in (line := capsys.readouterr().out) and "2 of 2 claims hold" in line
+
+
+def test_the_papers_are_the_files_without_an_underscore(monkeypatch):
+    monkeypatch.undo()
+    files = {path.stem for path in (ROOT / "papers").glob("*.py") if path.stem[0] != "_"}
+    assert {"alexnet", "dropout"} <= set(command.names()) == files
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["alexnett"], "no paper 'alexnett'; did you mean 'alexnet'? there are: alexnet, dropout"),
+        (["verfiy"], "did you mean 'verify'?"),
+        (["verify", "toi"], "did you mean 'toy'?"),
+        (["toy", "--resume"], "there is no run of toy to resume in runs/toy"),
+        (["toy", "--device", "cuda"], "cuda"),
+        (["alexnet", "--full"], "--full needs --images FOLDER"),
+        (["alexnet", "--full", "--images", "nowhere"], "no folder nowhere"),
+    ],
+)
+def test_misuse_says_what_to_do(tmp_path, monkeypatch, capsys, arguments, words):
+    monkeypatch.chdir(tmp_path)
+    assert command.main(arguments) == 2
+    assert words in capsys.readouterr().err
+    assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--epochs", "0"], "argument --epochs: must be at least 1, got 0"),
+        (["--epochs", "x"], "argument --epochs: invalid int value: 'x'"),
+        (["--rate", "nan"], "argument --rate: must be at least 0, got nan"),
+        (["--speed", "1"], "unrecognized arguments: --speed 1"),
+        (["--smoke", "--full"], "not allowed with"),
+    ],
+)
+def test_wrong_options(capsys, arguments, words):
+    with pytest.raises(SystemExit) as stop:
+        command.main(["toy", *arguments])
+    assert stop.value.code == 2
+    assert words in capsys.readouterr().err
+
+
+def test_a_missing_package_is_named_before_any_work(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    paper = _lab.Paper(1999, "Toys", "A toy learns.", 26, 0.1, packages=("json", "no_such_thing"))
+    monkeypatch.setattr(toy, "PAPER", paper)
+    assert command.main(["toy"]) == 2
+    assert capsys.readouterr().err == 'toy needs no_such_thing: pip install -e ".[papers]"\n'
+    assert not Path("runs").exists()
+
+
+def test_missing_data_is_named_and_the_last_run_stays(start, monkeypatch, capsys):
+    start("toy")
+
+    def missing(config, size):
+        raise datasets.MissingData("points: not here. Ways to get it: ask", "not here")
+
+    monkeypatch.setattr(toy, "load", missing)
+    assert command.main(["toy"]) == 2
+    assert "Ways to get it" in capsys.readouterr().err
+    assert record_of("runs/toy")["state"] == "finished"
+
+
+def test_resume_takes_the_settings_and_refuses_others(start, monkeypatch):
+    with monkeypatch.context() as patch:
+        press(patch, 9)
+        with pytest.raises(KeyboardInterrupt):
+            start("toy", "--smoke", "--rate", 0.3, "--out", "x")
+    with pytest.raises(_lab.Misuse, match=r"the run in x has rate = 0\.3, not 0\.4"):
+        start("toy", "--resume", "--out", "x", "--rate", 0.4)
+    with pytest.raises(_lab.Misuse, match="no run of dropout to resume in x"):
+        start("dropout", "--resume", "--out", "x")
+    with monkeypatch.context() as patch, pytest.raises(_lab.Misuse, match="other data: points"):
+        patch.setattr(toy.Points, "record", lambda _: {"name": "p", "real": True, "sha256": ""})
+        start("toy", "--resume", "--out", "x")
+    start("toy", "--resume", "--out", "x", "--rate", 0.3)
+    record = record_of("x")
+    assert (record["state"], record["size"], record["config"]["epochs"]) == ("finished", "smoke", 2)
+
+
+def test_hours_of_an_unfinished_run_are_not_overwritten(start, monkeypatch):
+    with monkeypatch.context() as patch:
+        press(patch, 9)
+        with pytest.raises(KeyboardInterrupt):
+            start("toy")
+    start("toy")  # a short one is
+    path = Path("runs/toy/metrics.json")
+    record = record_of("runs/toy") | {"state": "interrupted", "minutes": 200.0}
+    path.write_text(json.dumps(record))
+    with pytest.raises(_lab.Misuse, match="runs/toy holds 200 minutes of an unfinished run"):
+        start("toy")
+
+
+# ----------------------------------------------------------------------------------------- verify
+
+
+def test_verify_counts_the_seeds_and_fails_with_a_claim(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert command.main(["verify", "toy", "--seeds", "2", "--seed", "5"]) == 0
+    out = capsys.readouterr().out
+    assert "toy    learns  2 of 2 seeds  >= 0" in out
+    assert "toy    open    not judged    reported" in out
+    assert record_of("runs/verify/toy-6")["config"]["seed"] == 6
+
+    def broken(run, points):
+        toy_measure(run, points)
+        run.claims[1]["holds"] = run.config.seed != 6
+
+    toy_measure = toy.measure
+    monkeypatch.setattr(toy, "measure", broken)
+    assert command.main(["verify", "toy", "--seeds", "2", "--seed", "5"]) == 1
+    assert "toy    learns  1 of 2 seeds  >= 0" in capsys.readouterr().out
+
+
+def test_a_failed_claim_is_printed_as_failed(start, capsys):
+    start("toy", "--spoil", "claim")
+    assert any(line.endswith("  NO") for line in capsys.readouterr().out.splitlines())
+    assert record_of("runs/toy")["claims"][1]["holds"] is False
+
+
+# ------------------------------------------------------------------------------------------ limits
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "papers").glob("*.py")), ids=lambda p: p.name)
+def test_files_stay_readable(path):
+    lines = len(path.read_text().splitlines())
+    assert lines <= (300 if path.name.startswith("_") else 350)
