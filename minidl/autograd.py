@@ -210,16 +210,18 @@ class _FunctionOp(Op):
     def pull(self, node: Node, g: Any, edges: Iterable, create_graph: bool) -> list:
         grads = g if isinstance(g, list) else [g]
         if self.ctx.materialize:
-            grads = [
-                wrap(like.zeros(shape, dtype)) if x is None else x
-                for x, (like, shape, dtype) in zip(grads, node.aux, strict=True)
-            ]
+            grads = [zeros() if x is None else x for x, zeros in zip(grads, node.aux, strict=True)]
         self.ctx.restore = lambda: _restored(node, create_graph)
         try:
             result = self.function.backward(self.ctx, *grads)
         finally:
             self.ctx.restore = None  # it holds the node, which holds the context
         result = result if isinstance(result, tuple) else (result,)
+        for x in result:
+            if x is not None and not isinstance(x, Tensor):
+                raise TypeError(
+                    f"{self.name}.backward must return tensors or None, got a {type(x).__name__}."
+                )
         while len(result) > len(edges) and result[-1] is None:
             result = result[:-1]
         if len(result) != len(edges):
@@ -243,15 +245,16 @@ def _record(
 ) -> None:
     op = _FunctionOp(cls, ctx, len(args))
     kinds = [a._array.dtype if isinstance(a, Tensor) else None for a in args]
-    node = tape.record(op, edges, (), False, outputs[0], {"kinds": kinds})
-    node.aux = [
-        (device.xp(t._array), t._array.shape, t._array.dtype)
-        for t in outputs
-        if isinstance(t, Tensor)
-    ]
-    outputs[0]._node = None
+    first = next((t for t in outputs if isinstance(t, Tensor)), None)
+    if first is None:
+        return
+    node = tape.record(op, edges, (), False, first, {"kinds": kinds})
+    first._node = None
+    node.aux = [_zeros_like(t) for t in outputs]
     several = len(outputs) > 1
     for i, (t, given) in enumerate(zip(outputs, raw, strict=True)):
+        if not isinstance(t, Tensor):
+            continue
         if t._array.dtype.kind != "f" or id(given) in ctx.non_differentiable:
             continue
         if several:
@@ -260,6 +263,14 @@ def _record(
             t._node = node
     node.saved = [_entry(t, raw, outputs) for t in ctx.to_save]
     ctx.to_save = ()
+
+
+def _zeros_like(t: Any) -> Callable[[], Tensor | None]:
+    """Makes zeros in the shape of an output, without keeping the output."""
+    if not isinstance(t, Tensor):
+        return lambda: None
+    xp, shape, dtype = device.xp(t._array), t._array.shape, t._array.dtype
+    return lambda: wrap(xp.zeros(shape, dtype))
 
 
 def _entry(t: Tensor | None, raw: tuple, outputs: list) -> tuple:

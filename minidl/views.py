@@ -122,6 +122,8 @@ def check_writable(name: str, t: Tensor) -> None:
         if root._node is not None:
             _check_tracked(name, t)
     array = t._array
+    if not getattr(array.flags, "writeable", True):
+        raise ValueError(f"{name}: the tensor lies on a read-only NumPy array; clone() it first.")
     if array.size and any(
         s == 0 and n > 1 for s, n in zip(array.strides, array.shape, strict=True)
     ):

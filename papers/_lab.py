@@ -135,7 +135,7 @@ class Run:
         figure = Figure((width, height), layout="constrained")
         yield figure
         with _record.replacing(self.folder / "figure.png") as path:
-            figure.savefig(path, format="png", dpi=150)
+            figure.savefig(path, format="png", dpi=120)
         self.drawn = "figure.png"
 
     # ----------------------------------------------------------------------- beginning and end
@@ -236,7 +236,7 @@ class Training:
             skip(self.run.bar, self.total)
         loader.set_epoch(self.epoch, skip=self.step)
         for batch in loader:
-            self.random, self.run.in_step = minidl.get_rng_state(), True
+            self.run.in_step = True
             yield batch
             self.step, self.total = self.step + 1, self.total + 1
             if self.run.stopping or time.monotonic() > self.due:
@@ -251,16 +251,18 @@ class Training:
         ended = time.monotonic()
         self.due = ended + max(CHECKPOINT_SECONDS, 20 * (ended - began))  # 5 % of the time at most
 
-    def check(self, loss: minidl.Tensor, objective: Callable, *arguments: Any) -> None:
-        """Raise NotFinite, with step and op, unless `loss` is finite. `objective(*arguments)[0]`,
-        from which it came, is computed again in anomaly mode to find the op."""
-        if math.isfinite(loss.item()):
-            return
-        where = f"{self.stage}: the loss is {loss.item()} at step {self.total + 1}"
+    def checked(self, objective: Callable, *arguments: Any) -> Any:
+        """`objective(*arguments)`, of which the first is the loss. If that is not finite, raises
+        NotFinite with the step and the op, which a second time in anomaly mode finds."""
+        before = minidl.get_rng_state()
+        values = objective(*arguments)
+        if math.isfinite(values[0].item()):
+            return values
+        where = f"{self.stage}: the loss is {values[0].item()} at step {self.total + 1}"
         for name, parameter in self.parts["model"].named_parameters():
             if not minidl.isfinite(parameter).all():
                 raise NotFinite(f"{where}: {name} was not finite before it")
-        minidl.set_rng_state(self.random)  # the step's own random numbers
+        minidl.set_rng_state(before)
         try:
             with minidl.autograd.detect_anomaly():
                 objective(*arguments)[0].backward()

@@ -7,8 +7,8 @@ Reproduced  (a) a small AlexNet, all parts of the large one in the same order, l
             (b) dropout, which [A] took from arXiv:1207.0580: the whole of `papers/dropout.py`
             (c) ReLU against tanh: figure 1
             --full --images FOLDER: the network of 2012, 60,965,224 parameters, and its recipe
-Simplified  (a) 28 x 28 grey images, three convolutions of five, no augmentation, He's initial
-            weights and a rate that falls linearly to 0, because 6 epochs have to do
+Simplified  (a) small grey images, three convolutions of five, no augmentation; He's initial weights
+            after the first layer and a rate that falls linearly to 0, for 6 epochs have to do
             (c) three small convolutions, digits instead of CIFAR-10, one rate for both
             what two GPUs computed apart are groups of one convolution on one device
             crops of 227: 224 do not give the paper's 55 x 55 maps; one mean for each colour, not
@@ -109,12 +109,12 @@ def race_network(activation):
     )
 
 
-def initialise(model, biases):
-    """[A] 5: weights N(0, 0.01), these biases. Without biases: He's weights, biases of 0."""
+def initialise(model, biases=None):
+    """[A] 5: weights N(0, 0.01), these biases. Without: He's weights after the first layer."""
     layers = [layer for layer in model if hasattr(layer, "weight")]
     for layer, bias in zip(layers, biases or [0] * len(layers), strict=True):
-        std = 0.01 if biases else (2 / layer.weight[0].numel()) ** 0.5
-        nn.init.normal_(layer.weight, std=std)
+        paper = biases or layer is layers[0]
+        nn.init.normal_(layer.weight, std=0.01 if paper else (2 / layer.weight[0].numel()) ** 0.5)
         nn.init.constant_(layer.bias, bias)
     return model
 
@@ -143,8 +143,7 @@ def train(run, stage, model, data, epochs, rate, decay=0.0, falling=True):
     model.train()
     for _ in at.epochs(epochs):
         for x, y in at.batches(loader):
-            loss, right = objective(model, x, y)
-            at.check(loss, objective, model, x, y)
+            loss, right = at.checked(objective, model, x, y)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -165,7 +164,7 @@ def samples(run, data):
 def small_alexnet(run, train_set, test_set):
     """Test accuracy, %."""
     c = run.config
-    model = initialise(small_network(), biases=None).to(run.device)
+    model = initialise(small_network()).to(run.device)
     train(run, "AlexNet", model, train_set, c.epochs, c.rate, c.weight_decay)
     run.keep("alexnet", model)
     model.eval()
@@ -206,8 +205,7 @@ def full_alexnet(run, images, colours):
     with lab.uninitialised():
         model = full_network(len(images.classes))
     model = initialise(model, biases=(0, 1, 0, 1, 1, 1, 1, 0)).to(run.device)
-    momentum_and_decay = {"momentum": c.momentum, "weight_decay": c.weight_decay}
-    optimizer = optim.SGD(model.parameters(), c.rate, **momentum_and_decay)
+    optimizer = optim.SGD(model.parameters(), c.rate, c.momentum, weight_decay=c.weight_decay)
     plateau = _imagenet.Plateau(optimizer, c.patience)
     loader = DataLoader(images.train, c.batch, shuffle=True, drop_last=True, num_workers=c.workers)
     val_loader = DataLoader(images.val, c.batch, num_workers=c.workers)
@@ -217,8 +215,7 @@ def full_alexnet(run, images, colours):
             model.train()
             for x, y in at.batches(loader):
                 x, y = _imagenet.augment(x.to(run.device), **colours), y.to(run.device)
-                loss, right = objective(model, x, y)
-                at.check(loss, objective, model, x, y)
+                loss, right = at.checked(objective, model, x, y)
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
@@ -292,9 +289,7 @@ def measure_small(run, data, digits):
         metric="test accuracy, %",
         paper=(62.5, "table 1", "ILSVRC-2010, top-1; the best before had 54.3"),
     )
-
     accuracies = dropout.compare(run, digits)  # (b)
-
     steps = c.race_epochs * (len(train_set) // c.batch)
     with run.progress("(c) ReLU and tanh", 2 * steps):
         relu = run.stage("ReLU", race, run, train_set, "ReLU", nn.ReLU, steps=steps)
@@ -310,8 +305,7 @@ def measure_small(run, data, digits):
         better="lower",
         paper=("6 times fewer epochs", "figure 1", "CIFAR-10, 25 % training error"),
     )
-
-    with run.figure(13, 4) as figure:
+    with run.figure(12, 3.6) as figure:
         filters, errors, pairs = figure.subplots(1, 3)
         draw_filters(filters, run.kept("alexnet")["0.weight"], rows=4)
         draw_race(errors, run.curves)
@@ -319,23 +313,26 @@ def measure_small(run, data, digits):
 
 
 def draw_filters(axes, weight, rows):
-    """The kernels (N, C, K, K) of a first layer as tiles, grey or in colour."""
+    """The kernels (N, C, K, K) of a first layer as tiles, zero in the middle of the scale."""
     n, channels, k, _ = weight.shape
-    weight = (weight - weight.min()) / (weight.max() - weight.min())
-    tiles = F.pad(weight, (0, 1, 0, 1), value=1).reshape(rows, n // rows, channels, k + 1, k + 1)
+    tiles = (weight / weight.abs().amax((1, 2, 3), keepdim=True) + 1) / 2
+    tiles = F.pad(tiles, (0, 1, 0, 1), value=1).reshape(rows, n // rows, channels, k + 1, k + 1)
     tiles = tiles.permute(0, 3, 1, 4, 2).reshape(rows * (k + 1), -1, channels)
-    axes.imshow(tiles.numpy(), cmap="gray")
-    axes.set_title(f"The {n} filters of the first layer")
+    axes.imshow(tiles[:-1, :-1].numpy(), cmap="gray")
+    axes.set_title(f"What the first layer sees: its {n} filters")
     axes.axis("off")
 
 
 def draw_race(axes, curves):
     for racer, colour, line in (("ReLU", "#0072b2", "-"), ("tanh", "#d55e00", "--")):
         curve = curves.get(f"{racer}: accuracy", [])
-        errors = [100 - 100 * right for _, right in curve]
-        axes.plot([step for step, _ in curve], errors, line, color=colour, label=racer)
-    axes.set(xlabel="updates", ylabel="training error, %", yscale="log")
-    axes.set_title("ReLU against tanh")
+        points = [(step, 100 - 100 * right) for step, right in curve] or [(0, 100)]
+        axes.plot(*zip(*points, strict=True), line, color=colour, label=racer)
+    axes.set(xlabel="updates", ylabel="training error, %", yscale="log", ylim=(1, 100))
+    ticks = (1, 2, 5, 10, 20, 50, 100)
+    axes.set_yticks(ticks, ticks)
+    axes.minorticks_off()
+    axes.set_title("Learning with ReLU and with tanh")
     axes.legend()
 
 

@@ -92,8 +92,7 @@ def train(run, stage, model, data, seed, longest):
     model.train()
     for _ in at.epochs(c.pair_epochs):
         for x, y in at.batches(loader):
-            loss, right = objective(model, x, y)
-            at.check(loss, objective, model, x, y)
+            loss, right = at.checked(objective, model, x, y)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -175,7 +174,7 @@ def draw_pairs(axes, accuracies):
     axes.set_xticks(range(len(ARMS)), ["no dropout", "hidden 0.5", "hidden 0.5,\ninputs 0.2"])
     axes.set_xlim(-0.3, len(ARMS) - 0.7)
     axes.set_ylabel("test error, %")
-    axes.set_title("Dropout on 500 digits: a line per seed")
+    axes.set_title("Dropout on few images: a line per seed")
     axes.grid(axis="y", alpha=0.3)
 
 

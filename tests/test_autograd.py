@@ -140,3 +140,27 @@ def test_a_first_gradient_is_never_shared():
     (a + b).backward(cotangent)
     a.grad.mul_(5)
     assert b.grad.tolist() == cotangent.tolist() == [1.0, 1.0, 1.0]
+
+
+def test_a_function_may_return_more_than_tensors_and_says_what_its_gradient_must_be():
+    class Mixed(Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x * 2, 5
+
+        @staticmethod
+        def backward(ctx, g, _):
+            return 1.0 if g is None else g * 2
+
+    class Wrong(Mixed):
+        @staticmethod
+        def backward(ctx, g, _):
+            return 2.0
+
+    x = minidl.ones(1, requires_grad=True)
+    y, five = Mixed.apply(x)
+    assert five == 5
+    y.backward()
+    assert x.grad.tolist() == [2.0]
+    with pytest.raises(TypeError, match=r"Wrong\.backward must return tensors"):
+        Wrong.apply(x)[0].backward()

@@ -106,7 +106,9 @@ def _pow_base(g: Tensor, input: Tensor, exponent: Tensor | float) -> Tensor:
 def _pow_exponent(g: Tensor, input: Tensor | float, out: Tensor) -> Tensor:
     """out * log(input), and 0 (not nan) where the base is 0."""
     if not isinstance(input, Tensor):
-        return g * out * math.log(input) if input else g * 0.0
+        if input == 0:
+            return g * 0.0
+        return g * out * (math.log(input) if input > 0 else math.nan)
     return g * out * log(where(input == 0, 1.0, input))
 
 

@@ -396,6 +396,9 @@ def topk(
 
     https://docs.pytorch.org/docs/stable/generated/torch.topk.html
     """
+    if input._array.ndim == 0:
+        found = topk(input.reshape(1), k, dim, largest)
+        return ValuesAndIndices(*[x.reshape(()) if k == 1 else x for x in found])
     axis = axis_of(dim, input._array.ndim, "topk")
     if not 0 <= k <= input._array.shape[axis]:
         raise ShapeError(f"topk: k = {k}, but dimension {dim} has {input._array.shape[axis]}.")

@@ -10,6 +10,7 @@ from ..promotion import cast
 from ..tape import Tensor, wrap
 from .elementwise import abs, logsigmoid, where
 from .index import check_range, gather
+from .linalg import check_same_type
 from .reduce import _log_softmax, mean, sum
 
 __all__ = [
@@ -76,7 +77,19 @@ def nll_loss(
     https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.nll_loss.html
     """
     axis = _check_labels("nll_loss", input, target, ignore_index)
+    _check_weight("nll_loss", weight, input, input._array.shape[axis])
     return _picked_loss(input, target, axis, weight, ignore_index, reduction)
+
+
+def _check_weight(name: str, weight: Tensor | None, input: Tensor, classes: int) -> None:
+    if weight is None:
+        return
+    if weight._array.shape != (classes,):
+        raise ShapeError(
+            f"{name}: weight must have one number for each of {classes} classes, got shape "
+            f"{weight._array.shape}."
+        )
+    check_same_type(name, input=input._array, weight=weight._array)
 
 
 def _picked_loss(
@@ -119,9 +132,13 @@ def cross_entropy(
         raise ValueError(f"cross_entropy: label_smoothing is 0 to 1, got {label_smoothing}.")
     if input._array.ndim == 0:
         raise ShapeError("cross_entropy: expected logits (N, C, ...) or (C,), got a 0-d tensor.")
+    axis = 1 if input._array.ndim > 1 else 0
+    _check_weight("cross_entropy", weight, input, input._array.shape[axis])
     if target._array.dtype.kind == "f":
+        if ignore_index >= 0:
+            raise ValueError("cross_entropy: ignore_index goes with labels, not probabilities.")
         return _soft_cross_entropy(input, target, weight, reduction, label_smoothing)
-    axis = _check_labels("cross_entropy", input, target, ignore_index)
+    _check_labels("cross_entropy", input, target, ignore_index)
     log_probs = _log_softmax(input, axis)
     loss = _picked_loss(log_probs, target, axis, weight, ignore_index, reduction)
     if not label_smoothing:

@@ -133,7 +133,8 @@ def local_response_norm(
 ) -> Tensor:
     """y_c = x_c / (k + alpha / size * sum of x_j^2 over the `size` channels j around c)^beta.
 
-    (N, C, ...). Krizhevsky et al. 2012, section 3.3, where alpha is not divided by size.
+    (N, C, ...). Where x is infinite, the float32 kernel's gradient is finite, the definition's nan.
+    Krizhevsky et al. 2012, section 3.3, where alpha is not divided by size.
     https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.local_response_norm.html
     """
     shape = input._array.shape

@@ -9,8 +9,8 @@ from ..errors import ShapeError
 from ..makers import op
 from ..tape import Tensor, wrap
 from .conv import Pair, Size, _check_windows, padded, pair_of, windows
+from .shape import cat
 from .shape import pad as _pad
-from .shape import reshape
 
 __all__ = [
     "adaptive_avg_pool2d",
@@ -245,17 +245,13 @@ def adaptive_avg_pool2d(input: Tensor, output_size: Size | tuple[int | None, ...
     h, w = input._array.shape[-2:]
     wanted = (output_size,) * 2 if isinstance(output_size, int) else tuple(output_size)
     oh, ow = (have if n is None else n for n, have in zip(wanted, (h, w), strict=True))
-    rows = _averaging(input, h, oh)  # (OH, H)
-    cols = _averaging(input, w, ow)  # (OW, W)
     if (oh, ow) == (1, 1):
         return input.mean((-2, -1), True)
-    return rows @ input @ reshape(cols, (ow, w)).t()
+    rows = cat([input.narrow(-2, a, n).mean(-2, True) for a, n in _cuts(h, oh)], -2)
+    return cat([rows.narrow(-1, a, n).mean(-1, True) for a, n in _cuts(w, ow)], -1)
 
 
-def _averaging(input: Tensor, size: int, out: int) -> Tensor:
-    """The matrix (out, size) whose row i averages window i."""
-    matrix = xp(input._array).zeros((out, size), input._array.dtype)
-    for i in range(out):
-        begin, end = i * size // out, -(-(i + 1) * size // out)
-        matrix[i, begin:end] = 1 / (end - begin)
-    return wrap(matrix)
+def _cuts(size: int, out: int) -> list[tuple[int, int]]:
+    """(start, length) of window i: from floor(i size / out) to ceil((i + 1) size / out)."""
+    ends = [(i * size // out, -(-(i + 1) * size // out)) for i in range(out)]
+    return [(begin, end - begin) for begin, end in ends]

@@ -146,6 +146,8 @@ def normal(
     https://docs.pytorch.org/docs/stable/generated/torch.normal.html
     """
     tensors = [t for t in (mean, std) if isinstance(t, Tensor)]
+    if (std < 0).any() if isinstance(std, Tensor) else std < 0:
+        raise ValueError(f"normal: the standard deviation must not be negative, got {std}.")
     if size is None:
         if not tensors:
             raise TypeError("normal: numbers for mean and std need a size.")

@@ -60,7 +60,33 @@ def _sum_type(input: Array, name: str) -> Any:
 def _sum(input: Array, dim: Dim = None, keepdim: bool = False) -> Array:
     """y = sum of input over dim; integers and bools add up in int64"""
     axes = axes_of(dim, input.ndim, "sum")
-    return input.sum(axis=axes, keepdims=keepdim, dtype=_sum_type(input, "sum"))
+    kind = _sum_type(input, "sum")
+    long = [a for a in axes if a < input.ndim - 1 and input.shape[a] > _LONG]
+    if input.dtype != dtypes.F32 or not long or len(axes) == input.ndim:
+        return input.sum(axis=axes, keepdims=keepdim, dtype=kind)
+    shape = tuple(1 if a in axes else n for a, n in enumerate(input.shape))
+    for axis in long:
+        input = _sum_in_blocks(input, axis)
+    out = input.sum(axis=axes, keepdims=True)
+    return out.reshape(shape) if keepdim else out.squeeze(axes)
+
+
+_LONG = 256
+
+
+def _sum_in_blocks(input: Array, axis: int) -> Array:
+    """The sum along `axis`, kept with size 1, in about sqrt(n) blocks.
+
+    NumPy adds pairwise along the last dimension only; along others it adds one by one, and in
+    float32 the error grows with n. In blocks it grows with sqrt(n).
+    """
+    n = input.shape[axis]
+    size = math.isqrt(n)
+    before = (slice(None),) * axis
+    whole, rest = input[(*before, slice(n - n % size))], input[(*before, slice(n - n % size, None))]
+    blocks = whole.reshape(*input.shape[:axis], n // size, size, *input.shape[axis + 1 :])
+    total = blocks.sum(axis=axis + 1).sum(axis=axis, keepdims=True)
+    return total + rest.sum(axis=axis, keepdims=True)
 
 
 _sum.vjp(input=lambda g, input_shape, dim, keepdim: _spread(g, input_shape, dim, keepdim))
@@ -399,6 +425,8 @@ def norm(input: Tensor, p: float | str = "fro", dim: Dim = None, keepdim: bool =
         return _sum(cast(input != 0, input._array.dtype), dim, keepdim)
     if p == 1.0:
         return _sum(size, dim, keepdim)
+    if p < 1.0:  # the slope of |x|^p at 0 is infinite: the subgradient there is 0 too
+        size = where(size == 0, 1.0, size) * (size != 0)
     total = _sum(input * input if p == 2.0 else size**p, dim, keepdim)
     zero = total == 0
     return where(zero, 0.0, where(zero, 1.0, total) ** (1 / p))

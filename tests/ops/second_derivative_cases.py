@@ -23,7 +23,7 @@ CASES = {
     "var": lambda m, F, x, y: m.var(x * y, 0),
     "amax": lambda m, F, x, y: m.amax(x * y, 1) * x[:, 0],
     "cross_entropy": lambda m, F, x, y: F.cross_entropy(
-        x * y, m.tensor([0, 2, 3]), label_smoothing=0.1
+        x * y, m.tensor([0, 2, 3], device=x.device), label_smoothing=0.1
     ),
     "layer_norm": lambda m, F, x, y: F.layer_norm(x, (4,), y[0], y[1]),
     "batch_norm": lambda m, F, x, y: F.batch_norm(x, None, None, y[0], y[1], training=True),
@@ -40,7 +40,7 @@ CASES = {
         (x * y).reshape(1, 1, 3, 4), 2, stride=1, padding=1
     ) * x[0, 0],
     "avg_pool2d": lambda m, F, x, y: F.avg_pool2d((x * y).reshape(1, 1, 3, 4), 2, stride=1),
-    "embedding": lambda m, F, x, y: m.exp(F.embedding(m.tensor([0, 2, 0]), x)) * y,
+    "embedding": lambda m, F, x, y: m.exp(F.embedding(m.tensor([0, 2, 0], device=x.device), x)) * y,
     "std": lambda m, F, x, y: m.std(x * y, 1),
     "prod": lambda m, F, x, y: m.prod(x * y, 1),
     "cumsum": lambda m, F, x, y: m.cumsum(x * y, 1) ** 2,

@@ -71,7 +71,7 @@ def test_empty(name):
         (np.float64(1.0), "float64"),
         (np.float32(1.0), "float32"),
         (np.int16(3), "int16"),
-        ([np.float64(1.0)], "float32"),
+        ([np.float64(1.0)], "float64"),
         (range(3), "int64"),
     ],
 )

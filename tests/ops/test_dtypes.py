@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from calls import arguments, each_record, function_of, leaf, outputs
-from hypothesis import given, settings
+from calls import arguments, as_tensor, each_record, function_of, leaf, map_arrays, outputs
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from promotion_cases import CODES, DTYPES, OPERANDS, PAIRED, SINGLE, call_pair, call_single
 
@@ -115,3 +115,32 @@ def test_float16_is_storage_on_the_cpu():
     for call in (lambda: x + x, lambda: x.exp(), lambda: x @ x, lambda: x.sum(), lambda: x * 2):
         with pytest.raises(minidl.DTypeError, match=r"float16.*float\(\)"):
             call()
+
+
+def in_integers(array):
+    """Small positive integers in place of floats: in the domain of every op."""
+    return np.rint(np.abs(array) * 2 + 1).astype(np.int64) if array.dtype.kind == "f" else array
+
+
+RESULTS = {"float": "float32", "bool": "bool", "index": "int64", "same": "int64", "sum": "int64"}
+
+
+ALWAYS_WITH_FLOATS = ("clamp", "pad")  # their samples, by min, max and value
+
+
+def has_float_number(sample):
+    return any(isinstance(value, float) for value in (*sample.args, *sample.kwargs.values()))
+
+
+@each_record(lambda record: "i" in record.dtypes and record.name not in ALWAYS_WITH_FLOATS)
+@settings(max_examples=max(settings().max_examples // 4, 1))
+@given(data=st.data())
+def test_integers_are_taken(record, device, data):
+    """The result is of the declared type. Numbers have their own test, the committed table."""
+    sample = data.draw(record.samples)
+    assume(not has_float_number(sample))
+    assume(record.name != "pow" or not isinstance(sample.args[1], int))  # x ** -1 is refused
+    args = arguments(record, sample, lambda a: as_tensor(in_integers(a), device))
+    kwargs = map_arrays(lambda a: as_tensor(in_integers(a), device), sample.kwargs)
+    first = outputs(record.function(*args, **kwargs))[0]
+    assert first.dtype.name == RESULTS[record.result]

@@ -71,3 +71,50 @@ def test_nan_in_maximum_keeps_the_gradient():
     x = minidl.tensor([math.nan], requires_grad=True)
     minidl.maximum(x, minidl.ones(1)).sum().backward()
     assert x.grad.tolist() == [1.0]
+
+
+def test_long_sums_in_float32_stay_exact_to_six_digits():
+    x = np.random.default_rng(0).random((200_000, 3), dtype=np.float32)
+    expected = x.astype(np.float64).sum(0)
+    for dim, keepdim in ((0, False), (0, True)):
+        got = minidl.from_numpy(x).sum(dim, keepdim=keepdim).numpy()
+        np.testing.assert_allclose(got.ravel(), expected, rtol=1e-6)
+    odd = minidl.from_numpy(x[:1000].reshape(2, 500, 3)).sum((0, 1))
+    np.testing.assert_allclose(odd.numpy(), x[:1000].astype(np.float64).sum(0), rtol=1e-6)
+
+
+def test_adaptive_pooling_keeps_nan_in_its_window():
+    x = minidl.tensor([[[[math.nan, -0.5]]]])
+    out = minidl.adaptive_avg_pool2d(x, (None, 2)).tolist()[0][0][0]
+    assert math.isnan(out[0]) and out[1] == -0.5
+
+
+def test_a_root_norm_has_slope_zero_at_zero():
+    x = minidl.tensor([0.0, 4.0, 9.0], dtype=minidl.float64, requires_grad=True)
+    y = minidl.norm(x, 0.5)
+    assert y.item() == pytest.approx(25.0)
+    y.backward()
+    np.testing.assert_allclose(x.grad.numpy(), [0.0, 5 / 2, 5 / 3])
+
+
+def test_class_weights_must_fit_the_classes():
+    logits, labels = minidl.zeros(2, 3), minidl.tensor([0, 1])
+    for length in (2, 4):
+        with pytest.raises(RuntimeError, match="3 classes"):
+            minidl.cross_entropy(logits, labels, weight=minidl.ones(length))
+    with pytest.raises(ValueError, match="ignore_index"):
+        minidl.cross_entropy(logits, minidl.ones(2, 3) / 3, ignore_index=1)
+
+
+def test_a_negative_base_has_a_gradient_of_nan():
+    x = minidl.tensor([2.0], requires_grad=True)
+    y = (-1.0) ** x
+    y.sum().backward()
+    assert y.item() == 1.0 and math.isnan(x.grad.item())
+
+
+def test_writing_to_read_only_memory_names_the_operation():
+    array = np.zeros(3)
+    array.flags.writeable = False
+    with pytest.raises(ValueError, match=r"add_.*read-only"):
+        minidl.from_numpy(array).add_(1)

@@ -36,7 +36,7 @@ OF_NOTHING = {
     "log_softmax": (lambda x: x.log_softmax(0), [[], []]),
     "norm": (lambda x: x.norm(), 0.0),
     "x + 1": (lambda x: x + 1, [[], []]),
-    "x + a row": (lambda x: x + minidl.zeros(2, 1), [[], []]),
+    "x + a row": (lambda x: x + x.new_zeros(2, 1), [[], []]),
     "exp": (lambda x: x.exp(), [[], []]),
     "t": (lambda x: x.t(), []),
     "reshape": (lambda x: x.reshape(0, 5), []),
@@ -46,31 +46,31 @@ OF_NOTHING = {
     "flip": (lambda x: x.flip(1), [[], []]),
     "sort": (lambda x: x.sort(1)[0], [[], []]),
     "nonzero": (lambda x: x.nonzero(), []),
-    "cat": (lambda x: minidl.cat([x, minidl.ones(2, 1)], 1), [[1.0], [1.0]]),
+    "cat": (lambda x: minidl.cat([x, x.new_ones(2, 1)], 1), [[1.0], [1.0]]),
     "stack": (lambda x: minidl.stack([x, x]), [[[], []], [[], []]]),
     "pad": (lambda x: ops.pad(x, (1, 0), value=2.0), [[2.0], [2.0]]),
     "x @ x.t()": (lambda x: x @ x.t(), [[0.0, 0.0], [0.0, 0.0]]),
     "x.t() @ x": (lambda x: x.t() @ x, []),
     "einsum": (lambda x: minidl.einsum("ij->i", x), [0.0, 0.0]),
-    "linear": (lambda x: ops.linear(x, minidl.zeros(3, 0), minidl.ones(3)), [[1.0] * 3] * 2),
+    "linear": (lambda x: ops.linear(x, x.new_zeros(3, 0), x.new_ones(3)), [[1.0] * 3] * 2),
     "layer_norm": (lambda x: ops.layer_norm(x.t(), (2,)), []),
-    "embedding": (lambda x: ops.embedding(x.long(), minidl.zeros(3, 4)), [[], []]),
+    "embedding": (lambda x: ops.embedding(x.long(), x.new_zeros(3, 4)), [[], []]),
     "one_hot": (lambda x: ops.one_hot(x.long(), 3), [[], []]),
     "gather": (lambda x: x.gather(1, x.long()), [[], []]),
     "mse_loss sum": (lambda x: ops.mse_loss(x, x, reduction="sum"), 0.0),
     "conv2d of no images": (
-        lambda x: ops.conv2d(minidl.zeros(0, 1, 3, 3), minidl.zeros(2, 1, 3, 3)),
+        lambda x: ops.conv2d(x.new_zeros(0, 1, 3, 3), x.new_zeros(2, 1, 3, 3)),
         [],
     ),
-    "max_pool2d of no images": (lambda x: ops.max_pool2d(minidl.zeros(0, 1, 4, 4), 2), []),
-    "avg_pool2d of no images": (lambda x: ops.avg_pool2d(minidl.zeros(0, 1, 4, 4), 2), []),
+    "max_pool2d of no images": (lambda x: ops.max_pool2d(x.new_zeros(0, 1, 4, 4), 2), []),
+    "avg_pool2d of no images": (lambda x: ops.avg_pool2d(x.new_zeros(0, 1, 4, 4), 2), []),
 }
 
 
 @pytest.mark.parametrize("name", OF_NOTHING)
-def test_no_elements(name):
+def test_no_elements(name, device):
     function, expected = OF_NOTHING[name]
-    out = function(empty(2, 0, device="cpu"))
+    out = function(empty(2, 0, device=device))
     np.testing.assert_array_equal(np.array(out.tolist()), np.array(expected))
 
 
@@ -148,7 +148,7 @@ OF_A_NUMBER = {
     "x[...]": (lambda x: x[...], 2.0),
     "x[None]": (lambda x: x[None], [2.0]),
     "stack": (lambda x: minidl.stack([x, x]), [2.0, 2.0]),
-    "gather": (lambda x: x.gather(0, minidl.tensor(0)), 2.0),
+    "gather": (lambda x: x.gather(0, x.new_zeros().long()), 2.0),
     "norm": (lambda x: x.norm(), 2.0),
     "where": (lambda x: minidl.where(x > 1, x, 0.0), 2.0),
     "masked_fill": (lambda x: x.masked_fill(x > 1, 7.0), 7.0),
@@ -156,12 +156,12 @@ OF_A_NUMBER = {
 
 
 @pytest.mark.parametrize("name", OF_A_NUMBER)
-def test_no_dimensions(name):
+def test_no_dimensions(name, device):
     function, expected = OF_A_NUMBER[name]
-    out = function(minidl.tensor(2.0))
+    out = function(minidl.tensor(2.0, device=device))
     assert out.tolist() == expected
     if out.is_floating_point() and name != "masked_fill":
-        x = minidl.tensor(2.0, dtype=minidl.float64, requires_grad=True)
+        x = minidl.tensor(2.0, dtype=minidl.float64, device=device, requires_grad=True)
         assert gradcheck(function, x)
 
 

@@ -123,6 +123,19 @@ def test_products_with_zeros(device):
     assert gradient(minidl.prod, [2.0, 0.0, 0.0], device=device) == [[0.0, 0.0, 0.0]]
 
 
+def test_powers_at_zero(device):
+    """Exponent 0: d/dy of the derivative y x^(y-1) is 1/x. Base 0: the derivative is 0, not nan."""
+    x = minidl.tensor(4.0, dtype=minidl.float64, device=device, requires_grad=True)
+    y = minidl.tensor(0.0, dtype=minidl.float64, device=device, requires_grad=True)
+    (first,) = minidl.autograd.grad(x**y, x, create_graph=True)
+    assert first.item() == 0.0
+    assert minidl.autograd.grad(first, y)[0].item() == 0.25
+    assert gradient(lambda x, y: x**y, [0.0, 0.0, 0.0], [2.0, 1.0, 0.0], device=device) == [
+        [0.0, 1.0, 0.0],
+        [0.0, 0.0, 0.0],
+    ]
+
+
 def test_where_does_not_mix_in_the_branch_not_taken(device):
     """The gradient of the branch not taken is 0 even where its own derivative is infinite."""
     x = minidl.tensor([0.0, 4.0], device=device, requires_grad=True)

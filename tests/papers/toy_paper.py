@@ -63,8 +63,7 @@ def train(run, stage):
             if spoil == "weight":
                 with minidl.no_grad():
                     model[0].weight.fill_(float("nan"))
-            loss, right = objective(model, x, y, spoil)
-            at.check(loss, objective, model, x, y, spoil)
+            loss, right = at.checked(objective, model, x, y, spoil)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

@@ -1,7 +1,6 @@
 """Right and wrong derivatives to try the checkers on, each an autograd.Function."""
 
 from minidl.autograd import Function
-
 from minidl.testing import to_numpy
 
 

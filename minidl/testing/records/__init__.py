@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from minidl.testing.records import (
+    arrange,
     elementwise,
     image,
     index,
@@ -17,7 +18,7 @@ from minidl.testing.records.record import ErrorCase, OpRecord, Sample
 
 __all__ = ["ErrorCase", "OpRecord", "Sample", "ops"]
 
-FAMILIES = (elementwise, reduce, shape, index, linalg, image, norm, loss, inside)
+FAMILIES = (elementwise, reduce, shape, arrange, index, linalg, image, norm, loss, inside)
 
 
 def ops() -> Iterator[OpRecord]:

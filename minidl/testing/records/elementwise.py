@@ -7,7 +7,7 @@ import numpy as np
 from minidl import ops
 from minidl.errors import DTypeError, ShapeError
 from minidl.testing.records import draw as d
-from minidl.testing.records.record import ErrorCase, OpRecord
+from minidl.testing.records.record import OpRecord, case
 
 ALL, REAL = "biuf", "iuf"  # kinds of dtypes
 SAID_POSITIVE, SAID_NOT_ZERO = "positive numbers", "away from 0"
@@ -17,7 +17,7 @@ WHOLES = d.Domain(-2.3, 2.3, kinks=(-2.0, -1.0, 0.0, 1.0, 2.0))
 
 def unary(name, reference, domain=d.ANY, said="all real numbers", errors=(), **fields):
     function = getattr(ops, name)
-    not_a_tensor = ErrorCase(lambda t: function([1.0]), TypeError, (name, "Tensor", "list"))
+    not_a_tensor = case(lambda t: function([1.0]), TypeError, name, "Tensor", "list")
     return OpRecord(
         name,
         function,
@@ -31,10 +31,10 @@ def unary(name, reference, domain=d.ANY, said="all real numbers", errors=(), **f
 
 def binary(name, reference, samples, errors=(), **fields):
     function = getattr(ops, name)
-    shapes = ErrorCase(
-        lambda t: function(t([1.0, 2.0]), t([1.0, 2.0, 3.0])), ShapeError, (name, "(2,)", "(3,)")
+    shapes = case(
+        lambda t: function(t([1.0, 2.0]), t([1.0, 2.0, 3.0])), ShapeError, name, "(2,)", "(3,)"
     )
-    not_a_tensor = ErrorCase(lambda t: function(t([1.0]), "2"), TypeError, (name, "str"))
+    not_a_tensor = case(lambda t: function(t([1.0]), "2"), TypeError, name, "str")
     return OpRecord(
         name,
         function,
@@ -168,7 +168,7 @@ RECORDS = [
         lambda x, y, alpha=1: x - alpha * y,
         scaled_pairs(),
         dtypes=REAL,
-        errors=(ErrorCase(lambda t: ops.sub(t([True]), t([True])), DTypeError, ("sub", "bool")),),
+        errors=(case(lambda t: ops.sub(t([True]), t([True])), DTypeError, "sub", "bool"),),
     ),
     binary("mul", lambda x, y: x * y, pairs()),
     binary(
@@ -177,10 +177,13 @@ RECORDS = [
         pairs(d.ANY, d.NOT_ZERO),
         domain=f"divisor {SAID_NOT_ZERO}",
         errors=(
-            ErrorCase(
+            case(
                 lambda t: ops.div(t([1.0]), 2, rounding_mode="up"),
                 ValueError,
-                ("div", "floor", "trunc", "'up'"),
+                "div",
+                "floor",
+                "trunc",
+                "'up'",
             ),
         ),
         **FLOAT,
@@ -210,9 +213,7 @@ RECORDS = [
         powers(),
         domain="positive bases, or whole number exponents",
         dtypes=REAL,
-        errors=(
-            ErrorCase(lambda t: ops.pow(t([2]), -1), DTypeError, ("pow", "negative", "float")),
-        ),
+        errors=(case(lambda t: ops.pow(t([2]), -1), DTypeError, "pow", "negative", "float"),),
     ),
     binary("maximum", np.maximum, pairs_apart(), domain="no ties"),
     binary("minimum", np.minimum, pairs_apart(), domain="no ties"),
@@ -233,7 +234,7 @@ RECORDS = [
         "neg",
         lambda x: 0 - x,
         dtypes=REAL,
-        errors=(ErrorCase(lambda t: ops.neg(t([True])), DTypeError, ("neg", "bool")),),
+        errors=(case(lambda t: ops.neg(t([True])), DTypeError, "neg", "bool"),),
     ),
     unary("square", lambda x: x**2),
     unary("reciprocal", lambda x: 1 / x, d.NOT_ZERO, SAID_NOT_ZERO, **FLOAT),
@@ -262,10 +263,13 @@ RECORDS = [
         gelus(),
         gelu_reference,
         errors=(
-            ErrorCase(
+            case(
                 lambda t: ops.gelu(t([1.0]), approximate="sigmoid"),
                 ValueError,
-                ("gelu", "'none'", "'tanh'", "'sigmoid'"),
+                "gelu",
+                "'none'",
+                "'tanh'",
+                "'sigmoid'",
             ),
         ),
     ),
@@ -276,7 +280,7 @@ RECORDS = [
         clamp_reference,
         domain="away from min and max",
         dtypes=REAL,
-        errors=(ErrorCase(lambda t: ops.clamp(t([1.0])), ValueError, ("clamp", "min", "max")),),
+        errors=(case(lambda t: ops.clamp(t([1.0])), ValueError, "clamp", "min", "max"),),
     ),
     OpRecord(
         "where",
@@ -286,11 +290,13 @@ RECORDS = [
         broadcasts=True,
         dtypes=ALL,
         errors=(
-            ErrorCase(lambda t: ops.where(t([1.0]), 1.0, 2.0), DTypeError, ("where", "bool")),
-            ErrorCase(
+            case(lambda t: ops.where(t([1.0]), 1.0, 2.0), DTypeError, "where", "bool"),
+            case(
                 lambda t: ops.where(t([True, False]), t([1.0, 2, 3]), 0.0),
                 ShapeError,
-                ("where", "(2,)", "(3,)"),
+                "where",
+                "(2,)",
+                "(3,)",
             ),
         ),
     ),

@@ -8,7 +8,7 @@ from hypothesis import assume
 from minidl import ops
 from minidl.errors import DTypeError, ShapeError
 from minidl.testing.records import draw as d
-from minidl.testing.records.record import ErrorCase, OpRecord
+from minidl.testing.records.record import OpRecord, case, zeros
 
 
 def pair(value):
@@ -184,14 +184,6 @@ def adaptive_reference(x, output_size):
             columns = slice(j * width // ow, math.ceil((j + 1) * width / ow))
             out[..., i, j] = x[..., rows, columns].mean((-2, -1))
     return out
-
-
-def case(call, error, *words):
-    return ErrorCase(call, error, words)
-
-
-def zeros(t, *shape):
-    return t(np.zeros(shape))
 
 
 RECORDS = [

@@ -5,7 +5,7 @@ import numpy as np
 from minidl import ops
 from minidl.errors import DTypeError, ShapeError
 from minidl.testing.records import draw as d
-from minidl.testing.records.record import ErrorCase, OpRecord
+from minidl.testing.records.record import OpRecord, case, zeros
 
 ALL, REAL = "biuf", "iuf"
 
@@ -216,14 +216,6 @@ def one_hots():
 
 def one_hot_reference(labels, classes=-1):
     return (labels[..., None] == np.arange(classes)).astype(np.int64)
-
-
-def case(call, error, *words):
-    return ErrorCase(call, error, words)
-
-
-def zeros(t, *shape):
-    return t(np.zeros(shape))
 
 
 RECORDS = [

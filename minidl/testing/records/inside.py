@@ -79,7 +79,7 @@ def overwrites():
     def build(draw):
         base = d.real(draw, d.shape(draw, 1, empty=False))
         where = basic_index(draw, base.shape)
-        return base, d.real(draw, base[where].shape), where
+        return base, d.real(draw, base[where].shape), where, order(draw, base.ndim)
 
     return d.samples(build)
 
@@ -87,9 +87,14 @@ def overwrites():
 def blanks():
     def build(draw):
         x = d.real(draw, d.shape(draw, 1, empty=False))
-        return x, basic_index(draw, x.shape)
+        return x, basic_index(draw, x.shape), order(draw, x.ndim)
 
     return d.samples(build)
+
+
+def order(draw, ndim):
+    """In which order the dimensions lay in memory when a write happened."""
+    return tuple(int(i) for i in d.rng(draw).permutation(ndim))
 
 
 def geometry(args, options):
@@ -232,14 +237,14 @@ RECORDS = [
     inner(
         "overwrite",
         overwrites(),
-        lambda base, value, where: assign_reference(base, where, value),
-        lambda base, value, where: named("overwrite")(base, value, steps(where)),
+        lambda base, value, where, order: assign_reference(base, where, value),
+        lambda base, value, where, order: named("overwrite")(base, value, steps(where), order),
     ),
     inner(
         "blank",
         blanks(),
-        lambda x, where: assign_reference(x, where, 0.0),
-        lambda x, where: named("blank")(x, steps(where)),
+        lambda x, where, order: assign_reference(x, where, 0.0),
+        lambda x, where, order: named("blank")(x, steps(where), order),
     ),
     inner("conv2d_input", conv2d_adjoints("input"), conv2d_input_reference),
     inner("conv2d_weight", conv2d_adjoints("weight"), conv2d_weight_reference),

@@ -5,7 +5,7 @@ import numpy as np
 from minidl import ops
 from minidl.errors import DTypeError, ShapeError
 from minidl.testing.records import draw as d
-from minidl.testing.records.record import ErrorCase, OpRecord
+from minidl.testing.records.record import OpRecord, case, zeros
 
 
 def sides(draw, count, empty=True):
@@ -91,14 +91,6 @@ def einsums():
         return equation, *[d.real(draw, [size[c] for c in term]) for term in EQUATIONS[equation]]
 
     return d.samples(build)
-
-
-def case(call, error, *words):
-    return ErrorCase(call, error, words)
-
-
-def zeros(t, *shape):
-    return t(np.zeros(shape))
 
 
 RECORDS = [

@@ -6,7 +6,7 @@ from minidl import ops
 from minidl.errors import DTypeError, ShapeError
 from minidl.tape import named
 from minidl.testing.records import draw as d
-from minidl.testing.records.record import ErrorCase, OpRecord
+from minidl.testing.records.record import OpRecord, case, zeros
 
 
 def reduce_loss(loss, reduction, count=None):
@@ -135,14 +135,6 @@ def dropouts():
         return x, d.one_of(draw, 0.0, 0.3, 1.0), d.one_of(draw, 1, 2**40), 12, channels
 
     return d.samples(build)
-
-
-def case(call, error, *words):
-    return ErrorCase(call, error, words)
-
-
-def zeros(t, *shape):
-    return t(np.zeros(shape))
 
 
 RECORDS = [

@@ -5,7 +5,7 @@ import numpy as np
 from minidl import ops
 from minidl.errors import ShapeError
 from minidl.testing.records import draw as d
-from minidl.testing.records.record import ErrorCase, OpRecord
+from minidl.testing.records.record import OpRecord, case, zeros
 
 
 def batch_norms():
@@ -86,14 +86,6 @@ def response_norm_reference(x, size, alpha=1e-4, beta=0.75, k=1.0):
         near = x[:, max(0, c - size // 2) : c + (size - 1) // 2 + 1]
         out[:, c] = x[:, c] / (k + alpha / size * (near**2).sum(1)) ** beta
     return out
-
-
-def case(call, error, *words):
-    return ErrorCase(call, error, words)
-
-
-def zeros(t, *shape):
-    return t(np.zeros(shape))
 
 
 RECORDS = [

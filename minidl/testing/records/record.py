@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from hypothesis.strategies import SearchStrategy
 
 
@@ -24,6 +25,15 @@ class ErrorCase:
     words: tuple[str, ...]
 
 
+def case(call: Callable, error: type[Exception], *words: str) -> ErrorCase:
+    return ErrorCase(call, error, words)
+
+
+def zeros(make: Callable, *shape: int) -> Any:
+    """A float64 tensor of zeros, made by the function that an error case is given."""
+    return make(np.zeros(shape))
+
+
 @dataclass(frozen=True)
 class OpRecord:
     """Everything the generated tests need to know about an op.
@@ -31,7 +41,7 @@ class OpRecord:
     samples: valid calls, away from kinks and poles (`domain` says which).
     reference: the same function on NumPy arrays, written independently; None needs `why_none`.
     order: how often it can be differentiated in its float inputs: 0, 1 or 2 (2: any order).
-    dtypes: kinds of input that it takes, as in NumPy: b(ool) u(nsigned) i(nt) f(loat).
+    dtypes: kinds of input that it promises to take, NumPy's b(ool) u(nsigned) i(nt) f(loat).
     result: type of the result: "same" as the inputs, "float" (integers become float32), "bool",
         "index" (int64), "sum" (integers and bools become int64), or "given" by an argument.
     broadcasts: whether its tensor inputs broadcast against each other.
