@@ -122,8 +122,6 @@ def check_writable(name: str, t: Tensor) -> None:
         if root._node is not None:
             _check_tracked(name, t)
     array = t._array
-    if not getattr(array.flags, "writeable", True):
-        raise ValueError(f"{name}: the tensor lies on a read-only NumPy array; clone() it first.")
     if array.size and any(
         s == 0 and n > 1 for s, n in zip(array.strides, array.shape, strict=True)
     ):
@@ -131,6 +129,8 @@ def check_writable(name: str, t: Tensor) -> None:
             f"{name}: several elements of this expanded tensor share one place in memory; "
             "clone() it before changing it in place."
         )
+    if not getattr(array.flags, "writeable", True):
+        raise ValueError(f"{name}: the tensor lies on a read-only NumPy array; clone() it first.")
 
 
 def _check_tracked(name: str, t: Tensor) -> None:

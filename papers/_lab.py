@@ -7,7 +7,7 @@ A paper file defines
     load(config, size)   the data sets, or an error that says how to get them
     measure(run, *data)  the experiment, in stages (`run.stage`); it states claims (`run.claim`)
 and spells its training loops out. They walk `Training.epochs` and `Training.batches`; that is all
-that Ctrl-C and `--resume` need: what is done is skipped. The command line is in `__main__.py`.
+that Ctrl-C and `--resume` need: what is done is skipped.
 """
 
 import contextlib
@@ -271,8 +271,7 @@ class Training:
         raise NotFinite(f"{where}: no op made a nan; the loss is too large for its dtype")
 
     def report(self, loss: float, accuracy: float, images: int) -> None:
-        """Show how this step went; log the mean of every LOG_EVERY steps and add it to the curves
-        `<stage>: loss` and `<stage>: accuracy`."""
+        """Show how this step went; log the means of every LOG_EVERY steps, add them to curves."""
         self.recent.append([loss, accuracy])
         bar = self.run.bar
         if bar is not None:
@@ -282,13 +281,12 @@ class Training:
             bar.set_postfix_str(text, refresh=False)
             bar.update()
         if (self.total + 1) % LOG_EVERY == 0:
+            loss, accuracy = (sum(v) / len(v) for v in zip(*self.recent, strict=True))
             line = {"stage": self.stage, "epoch": self.epoch, "step": self.total + 1}
-            for name, values in zip(
-                ("loss", "accuracy"), zip(*self.recent, strict=True), strict=True
-            ):
-                line[name] = sum(values) / len(values)
-                self.curve(f"{self.stage}: {name}", line[name], self.total + 1)
+            line |= {"loss": loss, "accuracy": accuracy}
             self.run.log.write(json.dumps(line) + "\n")
+            self.curve(f"{self.stage}: loss", loss, self.total + 1)
+            self.curve(f"{self.stage}: accuracy", accuracy, self.total + 1)
             self.recent = []
 
     def curve(self, name: str, value: float, step: int) -> None:
@@ -298,5 +296,5 @@ class Training:
 
 def skip(bar: Any, steps: int) -> None:
     """Move a bar over steps of an earlier session; they do not count for its speed."""
-    bar.n, bar.initial, bar.last_print_n = bar.n + steps, bar.initial + steps, bar.n + steps
+    bar.n, bar.initial = bar.n + steps, bar.initial + steps
     bar.refresh()

@@ -495,4 +495,4 @@ def fits(shape, other, into=False):
 
 
 TestTape = Tape.TestCase
-TestTape.settings = settings(stateful_step_count=40)
+TestTape.settings = settings(max_examples=3 * settings().max_examples, stateful_step_count=40)

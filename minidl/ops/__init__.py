@@ -12,6 +12,7 @@ from . import pool as _pool
 from . import random as _random
 from . import reduce as _reduce
 from . import shape as _shape
+from . import softmax as _softmax
 from .conv import *
 from .create import *
 from .elementwise import *
@@ -23,9 +24,11 @@ from .pool import *
 from .random import *
 from .reduce import *
 from .shape import *
+from .softmax import *
 
 __all__ = ["all_ops"]
 for _family in (
-    _create, _elementwise, _shape, _index, _reduce, _linalg, _conv, _pool, _norm, _loss, _random,
+    _create, _elementwise, _shape, _index, _reduce, _softmax, _linalg, _conv, _pool, _norm, _loss,
+    _random,
 ):  # fmt: skip
     __all__ += _family.__all__

@@ -11,7 +11,8 @@ from ..tape import Tensor, wrap
 from .elementwise import abs, logsigmoid, where
 from .index import check_range, gather
 from .linalg import check_same_type
-from .reduce import _log_softmax, mean, sum
+from .reduce import mean, sum
+from .softmax import _log_softmax
 
 __all__ = [
     "binary_cross_entropy_with_logits",
