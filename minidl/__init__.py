@@ -11,7 +11,7 @@ __version__ = "0.1.0"
 # log(0), 0 / 0 and overflow give inf and nan as in PyTorch, without NumPy's warnings.
 _warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"minidl\.")
 
-from . import autograd, kernels, ops, random
+from . import autograd, cuda, kernels, ops, random
 from . import tensor as _methods  # before ops: `minidl.tensor` is the function
 from .autograd import (
     enable_grad,
@@ -23,6 +23,8 @@ from .autograd import (
 from .device import device
 from .dtypes import (
     bfloat16,
+    complex64,
+    complex128,
     dtype,
     float16,
     float32,

@@ -11,10 +11,10 @@ from .tape import Leaf, Node, Op, Tensor, make_node, mode
 
 
 def record_with_line(
-    op: Op, edges: tuple, saved: Any, keep_out: bool, out: Tensor, kwargs: dict | None
+    op: Op, edges: tuple, saved: Any, saves_out: bool, out: Tensor, kwargs: dict | None
 ) -> Node:
     """`make_node` for anomaly mode: notes the user's line, and whether the value has a nan."""
-    node = make_node(op, edges, saved, keep_out, out, kwargs)
+    node = make_node(op, edges, saved, saves_out, out, kwargs)
     if mode.anomaly:
         node.where = user_line()
         node.made_nan = has_nan(out)

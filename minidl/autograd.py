@@ -180,7 +180,7 @@ class Function:
         with grad_mode(False):
             result = cls.forward(ctx, *args)
         several = isinstance(result, tuple)
-        outputs = [_fresh(t, args) for t in (result if several else (result,))]
+        outputs = [_fresh(t) for t in (result if several else (result,))]
         if recorded:
             _record(cls, ctx, edges, args, result if several else (result,), outputs)
         return tuple(outputs) if several else outputs[0]
@@ -235,7 +235,7 @@ class _FunctionOp(Op):
         ]
 
 
-def _fresh(t: Any, args: tuple) -> Any:
+def _fresh(t: Any) -> Any:
     """An output as a tensor of its own: forward may return one of its arguments as it is."""
     return t.detach() if isinstance(t, Tensor) else t
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from . import anomaly, device, tape
 from .errors import DTypeError, GraphError, ShapeError
-from .promotion import cast
+from .promotion import cast, kind_of
 from .tape import PICK, Leaf, Node, Tensor, grad_mode, mode, named, wrap
 from .views import Retain, edge_of
 
@@ -282,7 +282,11 @@ def _keep(retain_graph: bool | None, create_graph: bool) -> bool:
 
 
 def _listed(tensors: TensorOrTensors) -> list[Tensor]:
-    return [tensors] if isinstance(tensors, Tensor) else list(tensors)
+    if isinstance(tensors, Tensor):
+        return [tensors]
+    if not isinstance(tensors, (list, tuple)) and not hasattr(tensors, "__next__"):
+        raise TypeError(f"expected a Tensor or a list of them, got {kind_of(tensors)}.")
+    return list(tensors)
 
 
 def _roots(

@@ -28,7 +28,7 @@ class Backend:
     type: the device's name ("cpu", "cuda").       array_class: the class of its arrays.
     module: what computes on them (NumPy's names).  special: name of its scipy.special.
     from_numpy, to_numpy: copies between it and NumPy; on the CPU both return their argument.
-    kernels: whether the kernel registry may offer compiled kernels for its arrays.
+    count: how many such devices there are.
     """
 
     type: str
@@ -37,7 +37,6 @@ class Backend:
     special: str
     from_numpy: Callable[[np.ndarray], Array]
     to_numpy: Callable[[Array], np.ndarray]
-    kernels: bool = True
     count: Callable[[], int] = lambda: 1
 
 
@@ -104,7 +103,7 @@ def _load_cupy() -> Backend:
         raise DeviceError("device 'cuda': CuPy is installed, but finds no NVIDIA driver or no GPU.")
     count = cupy.cuda.runtime.getDeviceCount
     return Backend(
-        "cuda", cupy.ndarray, cupy, "cupyx.scipy.special", cupy.asarray, cupy.asnumpy, True, count
+        "cuda", cupy.ndarray, cupy, "cupyx.scipy.special", cupy.asarray, cupy.asnumpy, count
     )
 
 

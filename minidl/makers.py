@@ -14,7 +14,7 @@ import numpy as np
 from . import device, dtypes, kernels, tape
 from .errors import DeviceError, DTypeError, ShapeError
 from .fused import run_fused
-from .promotion import kind_of, prepared, promoted
+from .promotion import kind_of, not_a_tensor, prepared, promoted
 from .tape import PICK, Leaf, Node, Op, Tensor, entry, mode, named_like, new, wrap
 from .views import edge_of, make_view, synced
 
@@ -28,22 +28,33 @@ def op(forward: Callable | None = None, **options: Any) -> Any:
     """Makes an op from array code. Parameters annotated `Array` (or `Arrays`) are its inputs.
 
     view: its result may share memory with its input.
-    result: what one or two plain operands are brought to first: "same" (their common type),
-        "float" (integers become the default float), "strict" (different types are refused), or
-        "bool" (common type; the result is bool, so the call is never recorded), or "mixed"
-        (the inputs keep their own types, as an array and positions in it).
+    result: what the operands of an op of one or two tensors without keywords are brought to first:
+        "same" (their common type), "float" (integers become the default float), "strict"
+        (different types are refused), "bool" (common type; the result is bool, so the call is
+        never recorded), or "mixed" (they keep their own types: an array and positions in it).
     outputs: how many arrays it returns.
     aux: it returns (value, aux); rules may read aux, users never see it.
     """
     if forward is None:
         return lambda function: op(function, **options)
     made = Op(forward, **options)
+    _check_inputs(made)
     plain = made.parameters == made.inputs and not (made.view or made.variadic or made.has_aux)
     plain = plain and made.result != "mixed" and not (made.kernels or made.optional)
     if plain and made.outputs == 1:
         maker = {1: unary, 2: binary}.get(len(made.inputs), general)
         return _attached(made, maker(made))
+    if made.result not in ("same", "mixed"):
+        raise TypeError(f"{made.name}: result= is only for one or two tensors without keywords.")
     return _attached(made, general(made))
+
+
+def _check_inputs(made: Op) -> None:
+    if not made.inputs:
+        raise TypeError(
+            f"{made.name}: no parameter is annotated Array (or, in a definition, Tensor). The file "
+            "needs 'from __future__ import annotations'."
+        )
 
 
 def definition(forward: Callable | None = None, *, outputs: int = 1) -> Any:
@@ -52,6 +63,7 @@ def definition(forward: Callable | None = None, *, outputs: int = 1) -> Any:
     if forward is None:
         return lambda function: definition(function, outputs=outputs)
     made = Op(forward, definition=True, outputs=outputs)
+    _check_inputs(made)
     return _attached(made, general(made))
 
 
@@ -83,7 +95,7 @@ def unary(op: Op) -> Callable:
 
     def call(input: Tensor) -> Tensor:
         if not isinstance(input, Tensor):
-            raise TypeError(_not_a_tensor(op, op.inputs[0], input))
+            raise TypeError(not_a_tensor(op.name, op.inputs[0], input))
         array = input._array
         if array.dtype is not F32:
             input = prepared(op, input, to_float)
@@ -99,9 +111,9 @@ def unary(op: Op) -> Callable:
         t._grad = None
         edge = input._node if input._view is None else synced(input)
         if edge is not None and recorded and mode.grad:
-            keep, keep_out, keep_shapes = plans.get(1) or op.plan(1, 1)
-            node = tape.record(op, (edge,), [entry(input)] if keep[0] else (), keep_out, t, None)
-            if keep_shapes:
+            keep, saves_out, saves_shapes = plans.get(1) or op.plan(1, 1)
+            node = tape.record(op, (edge,), [entry(input)] if keep[0] else (), saves_out, t, None)
+            if saves_shapes:
                 node.shapes = (array.shape,)
         return t
 
@@ -140,6 +152,8 @@ def binary(op: Op) -> Callable:
         except (ValueError, TypeError) as error:
             raise explained(op, (a, b), error) from error
         if out.__class__ is not ndarray:
+            if cell_a is None and cell_b is None:
+                raise TypeError(not_a_tensor(op.name, op.inputs[0], input))
             out = device.as_array(out, a if cell_b is None else b)
         t = new(Tensor)
         t._array = out
@@ -150,22 +164,22 @@ def binary(op: Op) -> Callable:
         if left is None:
             if right is None:
                 return t
-            needs = 2
+            needs = 2  # bit i is set if input i needs a gradient, see Op.plan
         else:
             needs = 1 if right is None else 3
         if recorded and mode.grad:
             try:
-                (keep_a, keep_b), keep_out, keep_shapes = plans[needs]
+                (keep_a, keep_b), saves_out, saves_shapes = plans[needs]
             except KeyError:
-                (keep_a, keep_b), keep_out, keep_shapes = op.plan(needs, 2)
+                (keep_a, keep_b), saves_out, saves_shapes = op.plan(needs, 2)
             saved = ()
             if keep_a or keep_b:
                 saved = [
                     (a, cell_a, cell_a[0] if cell_a else 0) if keep_a else None,
                     (b, cell_b, cell_b[0] if cell_b else 0) if keep_b else None,
                 ]
-            node = tape.record(op, (left, right), saved, keep_out, t, None)
-            if keep_shapes:
+            node = tape.record(op, (left, right), saved, saves_out, t, None)
+            if saves_shapes:
                 node.shapes = (getattr(a, "shape", ()), getattr(b, "shape", ()))
         return t
 
@@ -225,13 +239,13 @@ def _recorded(
 def _record(
     op: Op, edges: tuple, needs: int, inputs: tuple, results: list, aux: Any, kwargs: dict
 ) -> None:
-    keep, keep_out, keep_shapes = op.plan(needs, len(inputs))
+    keep, saves_out, saves_shapes = op.plan(needs, len(inputs))
     saved = (
         [entry(x) if k else None for x, k in zip(inputs, keep, strict=True)] if any(keep) else ()
     )
-    node = tape.record(op, edges, saved, keep_out, results[0], kwargs)
+    node = tape.record(op, edges, saved, saves_out, results[0], kwargs)
     node.aux = aux
-    if keep_shapes:
+    if saves_shapes:
         node.shapes = [None if x is None else x._array.shape for x in inputs]
     if op.outputs > 1:
         for i, t in enumerate(results):
@@ -252,7 +266,7 @@ def _bind(op: Op, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
         return tensors_of(op, inputs[0]), keywords
     for i, x in enumerate(inputs):
         if not isinstance(x, Tensor) and not (x is None and op.inputs[i] in op.optional):
-            raise TypeError(_not_a_tensor(op, op.inputs[i], x))
+            raise TypeError(not_a_tensor(op.name, op.inputs[i], x))
     if len(keywords) < len(op.keywords):
         missing = [n for n in op.keywords if n not in keywords]
         raise TypeError(f"{op.name}() is missing {', '.join(missing)}.")
@@ -285,15 +299,8 @@ def tensors_of(op: Op, value: Any) -> tuple:
         raise ShapeError(f"{op.name}() expects at least one tensor, got none.")
     for i, t in enumerate(tensors):
         if not isinstance(t, Tensor):
-            raise TypeError(_not_a_tensor(op, f"{op.inputs[0]}[{i}]", t))
+            raise TypeError(not_a_tensor(op.name, f"{op.inputs[0]}[{i}]", t))
     return tensors
-
-
-def _not_a_tensor(op: Op, name: str, value: Any) -> str:
-    return (
-        f"{op.name}(): '{name}' must be a Tensor, got {kind_of(value)}. "
-        "minidl.tensor(data) makes one from a list, a number or an array."
-    )
 
 
 def explained(op: Op, arrays: tuple, error: Exception) -> Exception:

@@ -85,6 +85,21 @@ def refuse_half(name: str, array: device.Array) -> None:
         )
 
 
+def need_tensors(name: str, **values: Any) -> None:
+    """Raises TypeError naming the first of these arguments that is not a Tensor."""
+    for key, value in values.items():
+        if not isinstance(value, Tensor):
+            raise TypeError(not_a_tensor(name, key, value))
+
+
+def not_a_tensor(name: str, key: str, value: Any) -> str:
+    """What to say of an argument that should be a tensor."""
+    return (
+        f"{name}(): '{key}' must be a Tensor, got {kind_of(value)}. "
+        "minidl.tensor(data) makes one from a list, a number or an array."
+    )
+
+
 def kind_of(value: Any) -> str:
     """What to call a value in an error message."""
     return "None" if value is None else f"a {type(value).__name__}"

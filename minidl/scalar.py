@@ -127,9 +127,9 @@ def walk(output: Value, create_graph: bool = False) -> "Iterator[tuple[Value, Va
     """
     see = (lambda x: x) if create_graph else number
     cotangents = {output: Value(1.0) if create_graph else 1.0}
-    tape = [(-output.sequence, output)]
-    while tape:
-        _, node = heapq.heappop(tape)
+    waiting = [(-output.sequence, output)]
+    while waiting:
+        _, node = heapq.heappop(waiting)
         g = cotangents.pop(node)
         yield node, g
         for x, vjp in zip(node.inputs, node.vjps, strict=True):
@@ -140,7 +140,7 @@ def walk(output: Value, create_graph: bool = False) -> "Iterator[tuple[Value, Va
                 cotangents[x] += share
             else:
                 cotangents[x] = share
-                heapq.heappush(tape, (-x.sequence, x))
+                heapq.heappush(waiting, (-x.sequence, x))
 
 
 def grad(output: Value, inputs: Sequence[Value], create_graph: bool = False) -> list:

@@ -64,7 +64,14 @@ class Tensor:
 
 
 class Node:
-    """What one recorded op call remembers. `shape` is the shape of its output."""
+    """What one recorded op call remembers.
+
+    `edges`  per input, the Node or Leaf it came from, or None
+    `saved`  per input (array, version cell, version then) if a rule reads it, else None
+    `out`    the same for the output, or None      `kwargs`    the other arguments of the call
+    `shape`  of the output                         `sequence`  its place on the tape
+    Set only where used: `shapes` of the inputs, `aux`, and in anomaly mode `where`, `made_nan`.
+    """
 
     __slots__ = (
         "__weakref__",
@@ -203,6 +210,8 @@ class Op:
         self.has_aux = aux
         self.kernels = self.name in kernels.CPU
         parameters = signature(forward).parameters.values()
+        # Annotations are read as text: Array.. or Tensor.. is an input, `.. | None` may be left
+        # out, a plural is a list of inputs.
         kind = {p.name: str(p.annotation) for p in parameters}
         self.inputs = [n for n, k in kind.items() if k.startswith(("Array", "Tensor"))]
         self.optional = {n for n, k in kind.items() if k.endswith("None")}
@@ -284,6 +293,8 @@ class Op:
                 gradients.append(None)
             else:
                 rule = self.rules[i]
+                if rule is None:
+                    raise_missing_rule(self, i)
                 reads = rule.reads
                 if not reads:
                     gradients.append(rule.function(g))
@@ -330,6 +341,11 @@ def argument(node: Node, read: Any, edges: Iterable, create_graph: bool) -> Any:
     return t
 
 
+def raise_missing_rule(op: Op, i: int) -> None:
+    name = op.inputs[i]
+    raise GraphError(f"{op.name} has no rule for '{name}'; add {op.name}.vjp({name}=...).")
+
+
 def _fact(node: Node, read: Any, edges: Iterable, create_graph: bool) -> Any:
     """The rarer things that a rule reads: a shape, which inputs need a gradient, aux, a keyword,
     or all inputs of an op that takes a list."""
@@ -374,7 +390,7 @@ def at(node: Node) -> str:
 
 
 def make_node(
-    op: Op, edges: tuple, saved: Any, keep_out: bool, out: Tensor, kwargs: dict | None
+    op: Op, edges: tuple, saved: Any, saves_out: bool, out: Tensor, kwargs: dict | None
 ) -> Node:
     """Records one op call on the tape and hangs `out` on it. Called only if some edge exists.
 
@@ -389,7 +405,7 @@ def make_node(
     node.hooks = None
     array = out._array
     node.shape = array.shape
-    if keep_out:
+    if saves_out:
         cell = out._version
         node.out = (array, cell, cell[0])
     else:

@@ -18,7 +18,7 @@ from . import device as devices
 from . import dtypes, ops
 from .errors import DeviceError, DTypeError, GraphError, ShapeError
 from .ops import create, elementwise, index
-from .ops.shape import shape_of
+from .ops.shape import axis_of, shape_of
 from .promotion import cast
 from .tape import Leaf, Node, Tensor, wrap
 from .views import Retain, edge_of, in_place, write
@@ -133,7 +133,8 @@ class _Methods:
 
     def size(self: Tensor, dim: int | None = None) -> Any:
         """The shape, or the size of one dimension."""
-        return self._array.shape if dim is None else self._array.shape[dim]
+        shape = self._array.shape
+        return shape if dim is None else shape[axis_of(dim, len(shape), "size")]
 
     @property
     def ndim(self: Tensor) -> int:
@@ -311,7 +312,11 @@ class _Methods:
         return builtins.bool((self == value).any())
 
     def __invert__(self: Tensor) -> Tensor:
-        return ops.logical_not(self) if self._array.dtype.kind == "b" else wrap(~self._array)
+        return (
+            self.logical_not()
+            if self._array.dtype.kind == "b"
+            else _bitwise("~", operator.xor, self, -1)
+        )
 
     def __and__(self: Tensor, other: Any) -> Tensor:
         return _bitwise("&", operator.and_, self, other)

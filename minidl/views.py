@@ -19,6 +19,7 @@ from .tape import Leaf, Node, Op, Tensor, View, bump, grad_mode, mode, named, ne
 
 
 def edge_of(t: Any) -> Node | Leaf | None:
+    """Where the gradient of `t` goes: its Node, its Leaf, or None if it needs none."""
     if not isinstance(t, Tensor):
         return None
     return t._node if t._view is None else synced(t)

@@ -166,7 +166,7 @@ class Run:
 
     def carry_out(self) -> None:
         """The paper's `measure`; however it ends, what was measured is written and printed."""
-        print(*sorted({data.line() for data in self.data}), sep="\n", flush=True)
+        print(_record.heading(self), flush=True)
         usual = signal.signal(signal.SIGINT, self.interrupt)
         state = "failed"
         try:

@@ -107,6 +107,14 @@ def machine(device: str) -> str:
     return f"{os.cpu_count()} cores, {processor}, {'GPU' if device == 'cuda' else 'no GPU'}"
 
 
+def heading(run: Any) -> str:
+    """What is printed first: how long it will take, which data it uses."""
+    lines = sorted({data.line() for data in run.data})
+    if run.size == "default":
+        lines.insert(0, f"{run.name}: about {run.paper.minutes:g} minutes on 2 cores")
+    return "\n".join(lines)
+
+
 def report(run: Any, state: str) -> str:
     """What is printed at the end: the claims, where the results are, how to go on."""
     parts = ["", claims_table(run.claims)]

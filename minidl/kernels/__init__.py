@@ -109,7 +109,7 @@ def load(name: str) -> Kernel | None:
     return _cache[name]
 
 
-# Fast code that is not an op: the generator, the optimizers' steps.
+# Fast code that is not an op: the random generator.
 FUNCTIONS = {"philox": "philox"}
 
 

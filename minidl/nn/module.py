@@ -181,7 +181,10 @@ class Module:
     def register_module(self, name: str, module: Module | None) -> None:
         """Add a child module under `name`."""
         if not isinstance(module, Module) and module is not None:
-            raise TypeError(f"{type(module).__name__} is not a Module subclass")
+            raise TypeError(
+                f"{type(module).__name__} is not a Module subclass; pass layers one by one "
+                "(Sequential(*layers)), and a layer such as nn.ReLU() for a function."
+            )
         self._check_name("module", name, self._modules)
         self._modules[name] = module
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 from ..device import Array, xp
 from ..errors import ShapeError
 from ..makers import op
+from ..promotion import need_tensors
 from ..tape import Tensor
 from .linalg import check_same_type
 from .shape import pad
@@ -199,6 +200,7 @@ def conv2d(
     groups: channels and filters are cut into so many independent convolutions.
     https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.conv2d.html
     """
+    need_tensors("conv2d", input=input, weight=weight)
     if input._array.ndim == 3:
         return conv2d(input.unsqueeze(0), weight, bias, stride, padding, dilation, groups)[0]
     stride = pair_of(stride, "conv2d: stride", 1)

@@ -71,7 +71,10 @@ def _array_from(data: Any, dtype: object, device: Where, copy: bool) -> Array:
         data = of(data).to_numpy(data)
     elif isinstance(data, (list, tuple)):
         data = _without_tensors(data)
-    array = np.asarray(data)
+    try:
+        array = np.asarray(data)
+    except ValueError as error:
+        raise ShapeError(f"tensor: the nested lists have different lengths ({error}).") from None
     if array.dtype.kind not in "biuf":
         raise DTypeError(
             f"tensor: expected numbers or nested lists of one shape, got {type(data).__name__} "

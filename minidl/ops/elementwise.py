@@ -13,7 +13,7 @@ from ..device import Array, backend, of, special, xp
 from ..dtypes import BOOL, I64, of_scalar, promote
 from ..errors import DTypeError
 from ..makers import definition, op
-from ..promotion import cast, promoted
+from ..promotion import cast, need_tensors, promoted
 from ..tape import Tensor, wrap
 
 __all__ = """
@@ -39,6 +39,8 @@ _add.vjp(input=lambda g: g, other=lambda g: g)
 @op
 def _sub(input: Array, other: Array) -> Array:
     """y = input - other"""
+    if BOOL == getattr(input, "dtype", None) == getattr(other, "dtype", None):
+        raise DTypeError("sub: bool tensors cannot be subtracted; use logical_xor (^).")
     return input - other
 
 
@@ -544,6 +546,7 @@ def where(condition: Tensor, input: Tensor | float, other: Tensor | float) -> Te
     condition: bool. input, other: tensors or numbers, brought to one type.
     https://docs.pytorch.org/docs/stable/generated/torch.where.html
     """
+    need_tensors("where", condition=condition)
     if condition._array.dtype.kind != "b":
         raise DTypeError(f"where: the condition must be bool, got {condition._array.dtype}.")
     input, other = promoted("where", input, other)

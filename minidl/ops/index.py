@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from ..device import Array, of, xp
 from ..errors import DTypeError, ShapeError
 from ..makers import op
-from ..promotion import cast
+from ..promotion import cast, need_tensors
 from ..tape import Tensor, named, wrap
 from ..views import write
 from .elementwise import _lifted, _where, where
@@ -431,6 +431,7 @@ def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None) -> 
     none. Raises IndexError for numbers outside [0, V).
     https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.embedding.html
     """
+    need_tensors("embedding", input=input, weight=weight)
     rows, table = input._array, weight._array
     if rows.dtype.kind not in "iu":
         raise DTypeError(f"embedding: row numbers must be integers, got {rows.dtype}.")

@@ -6,7 +6,7 @@ import warnings
 
 from ..device import xp
 from ..errors import DTypeError, ShapeError
-from ..promotion import cast
+from ..promotion import cast, need_tensors
 from ..tape import Tensor, wrap
 from .elementwise import abs, logsigmoid, where
 from .index import check_range, gather
@@ -77,6 +77,7 @@ def nll_loss(
     "mean" divides by the sum of the weights used. Labels equal to ignore_index count 0.
     https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.nll_loss.html
     """
+    need_tensors("nll_loss", input=input, target=target)
     axis = _check_labels("nll_loss", input, target, ignore_index)
     _check_weight("nll_loss", weight, input, input._array.shape[axis])
     return _picked_loss(input, target, axis, weight, ignore_index, reduction)
@@ -129,6 +130,7 @@ def cross_entropy(
     distribution with that weight. "mean" divides by the sum of the class weights used.
     https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.cross_entropy.html
     """
+    need_tensors("cross_entropy", input=input, target=target)
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"cross_entropy: label_smoothing is 0 to 1, got {label_smoothing}.")
     if input._array.ndim == 0:
@@ -214,6 +216,7 @@ def mse_loss(
 
     https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.mse_loss.html
     """
+    need_tensors("mse_loss", input=input, target=target)
     difference = input - target
     _warn_of_broadcast("mse_loss", input, target)
     return reduced(difference * difference, reduction)
@@ -230,6 +233,7 @@ def l1_loss(
 
     https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.l1_loss.html
     """
+    need_tensors("l1_loss", input=input, target=target)
     difference = abs(input - target)
     _warn_of_broadcast("l1_loss", input, target)
     return reduced(difference, reduction)
@@ -248,6 +252,7 @@ def binary_cross_entropy_with_logits(
 
     https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.binary_cross_entropy_with_logits.html
     """
+    need_tensors("binary_cross_entropy_with_logits", input=input, target=target)
     if input._array.shape != target._array.shape:
         raise ShapeError(
             f"binary_cross_entropy_with_logits: target has shape {target._array.shape}, input "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..errors import ShapeError
 from ..makers import definition
+from ..promotion import need_tensors
 from ..tape import Tensor, bump, grad_mode
 from .elementwise import rsqrt
 from .reduce import _mean, _need_float
@@ -58,6 +59,7 @@ def batch_norm(
     Ioffe and Szegedy 2015, https://arxiv.org/abs/1502.03167;
     https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.batch_norm.html
     """
+    need_tensors("batch_norm", input=input)
     shape = input._array.shape
     if len(shape) < 2:
         raise ShapeError(f"batch_norm: expected (N, C, ...), got shape {shape}.")

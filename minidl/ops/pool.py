@@ -7,6 +7,7 @@ import math
 from ..device import Array, xp
 from ..errors import ShapeError
 from ..makers import op
+from ..promotion import need_tensors
 from ..tape import Tensor, wrap
 from .conv import Pair, Size, _check_windows, padded, pair_of, windows
 from .shape import cat
@@ -151,6 +152,7 @@ def max_pool2d(
     return_indices: also where each winner was, as h * W + w.
     https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.max_pool2d.html
     """
+    need_tensors("max_pool2d", input=input)
     if input._array.ndim == 3:
         out = max_pool2d(
             input.unsqueeze(0), kernel_size, stride, padding, dilation, ceil_mode, return_indices

@@ -12,7 +12,7 @@ from .. import dtypes
 from ..device import Array, xp
 from ..errors import DTypeError
 from ..makers import definition, op
-from ..promotion import cast, refuse_half
+from ..promotion import cast, need_tensors, refuse_half
 from ..tape import Tensor
 from .elementwise import maximum as _maximum
 from .elementwise import minimum as _minimum
@@ -41,6 +41,15 @@ def _refuse_empty(input: Array, axes: tuple[int, ...], name: str) -> None:
         raise IndexError(f"{name}: cannot reduce a dimension of size 0 (shape {input.shape}).")
 
 
+def _need_bool(keepdim: object, name: str) -> None:
+    """Catches sum(x, 0, 1), which means keepdim=1 and not dim=(0, 1)."""
+    if not isinstance(keepdim, bool):
+        raise TypeError(
+            f"{name}: keepdim must be True or False, got {keepdim!r}; for several dimensions write "
+            "dim=(0, 1)."
+        )
+
+
 def _need_float(input: Array, name: str) -> None:
     if input.dtype.kind != "f":
         raise DTypeError(f"{name}: expected a float tensor, got {input.dtype}; use .float().")
@@ -55,37 +64,41 @@ def _sum_type(input: Array, name: str) -> Any:
     return input.dtype if input.dtype.kind == "f" else dtypes.I64
 
 
-@op
-def _sum(input: Array, dim: Dim = None, keepdim: bool = False) -> Array:
-    """y = sum of input over dim; integers and bools add up in int64"""
-    axes = axes_of(dim, input.ndim, "sum")
+_LONG = 128
+
+
+def _summed(input: Array, axes: tuple[int, ...], keepdim: bool) -> Array:
+    """input.sum(axes), in float32 without losing digits over long dimensions.
+
+    NumPy adds pairwise only along the dimension that is contiguous in memory; along others it adds
+    one by one, and in float32 the error grows with their size.
+    """
     kind = _sum_type(input, "sum")
-    long = [a for a in axes if a < input.ndim - 1 and input.shape[a] > _LONG]
-    if input.dtype != dtypes.F32 or not long or len(axes) == input.ndim:
+    long = [a for a in axes if input.strides[a] != input.itemsize and input.shape[a] > _LONG]
+    if input.dtype != dtypes.F32 or not long:
         return input.sum(axis=axes, keepdims=keepdim, dtype=kind)
-    shape = tuple(1 if a in axes else n for a, n in enumerate(input.shape))
     for axis in long:
         input = _sum_in_blocks(input, axis)
     out = input.sum(axis=axes, keepdims=True)
-    return out.reshape(shape) if keepdim else out.squeeze(axes)
-
-
-_LONG = 256
+    return out if keepdim else out.squeeze(axes)
 
 
 def _sum_in_blocks(input: Array, axis: int) -> Array:
-    """The sum along `axis`, kept with size 1, in about sqrt(n) blocks.
+    """The sum along `axis`, kept with size 1, in blocks, and blocks of blocks."""
+    before, after = (slice(None),) * axis, input.shape[axis + 1 :]
+    rest = 0
+    while (n := input.shape[axis]) > _LONG:
+        blocks = n // _LONG
+        whole = input[(*before, slice(blocks * _LONG))]
+        rest = rest + input[(*before, slice(blocks * _LONG, None))].sum(axis=axis, keepdims=True)
+        input = whole.reshape(*input.shape[:axis], blocks, _LONG, *after).sum(axis=axis + 1)
+    return input.sum(axis=axis, keepdims=True) + rest
 
-    NumPy adds pairwise along the last dimension only; along others it adds one by one, and in
-    float32 the error grows with n. In blocks it grows with sqrt(n).
-    """
-    n = input.shape[axis]
-    size = math.isqrt(n)
-    before = (slice(None),) * axis
-    whole, rest = input[(*before, slice(n - n % size))], input[(*before, slice(n - n % size, None))]
-    blocks = whole.reshape(*input.shape[:axis], n // size, size, *input.shape[axis + 1 :])
-    total = blocks.sum(axis=axis + 1).sum(axis=axis, keepdims=True)
-    return total + rest.sum(axis=axis, keepdims=True)
+
+@op
+def _sum(input: Array, dim: Dim = None, keepdim: bool = False) -> Array:
+    """y = sum of input over dim; integers and bools add up in int64"""
+    return _summed(input, axes_of(dim, input.ndim, "sum"), keepdim)
 
 
 _sum.vjp(input=lambda g, input_shape, dim, keepdim: _spread(g, input_shape, dim, keepdim))
@@ -96,6 +109,7 @@ def sum(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: object 
 
     https://docs.pytorch.org/docs/stable/generated/torch.sum.html
     """
+    _need_bool(keepdim, "sum")
     if dtype is None:
         return _sum(input, dim, keepdim)
     input = cast(input, dtypes.to_numpy(dtype))
@@ -120,6 +134,7 @@ def mean(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: object
 
     https://docs.pytorch.org/docs/stable/generated/torch.mean.html
     """
+    _need_bool(keepdim, "mean")
     if dtype is not None:
         input = cast(input, dtypes.to_numpy(dtype))
     return _mean(input, dim, keepdim)
@@ -211,6 +226,7 @@ def prod(
 
     https://docs.pytorch.org/docs/stable/generated/torch.prod.html
     """
+    _need_bool(keepdim, "prod")
     if dtype is None:
         return _prod(input, dim, keepdim)
     input = cast(input, dtypes.to_numpy(dtype))
@@ -342,6 +358,7 @@ def norm(input: Tensor, p: float | str = "fro", dim: Dim = None, keepdim: bool =
 
     https://docs.pytorch.org/docs/stable/generated/torch.norm.html
     """
+    need_tensors("norm", input=input)
     p = 2.0 if p == "fro" else float(p)
     size = input.abs()
     if abs_(p) == math.inf:

@@ -10,7 +10,7 @@ from .. import dtypes
 from ..device import Array, Arrays, xp
 from ..errors import ShapeError
 from ..makers import op, tensors_of
-from ..promotion import cast
+from ..promotion import cast, need_tensors
 from ..tape import Tensor
 
 __all__ = """
@@ -70,6 +70,8 @@ def _inferred(shape: Shape, size: int, name: str, have: Shape) -> Shape:
 @op(view=True)
 def reshape(input: Array, shape: Shape) -> Array:
     """y = the same elements in row-major order in another shape; a view where that is possible"""
+    if not isinstance(shape, (tuple, list)):
+        raise TypeError(f"reshape: the shape must be a tuple of ints, got {shape!r}.")
     return input.reshape(_inferred(shape, input.size, "reshape", input.shape))
 
 
@@ -221,6 +223,7 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
 
     https://docs.pytorch.org/docs/stable/generated/torch.flatten.html
     """
+    need_tensors("flatten", input=input)
     shape = input._array.shape
     if not shape:
         return reshape(input, (1,))

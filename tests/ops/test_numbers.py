@@ -118,3 +118,47 @@ def test_writing_to_read_only_memory_names_the_operation():
     array.flags.writeable = False
     with pytest.raises(ValueError, match=r"add_.*read-only"):
         minidl.from_numpy(array).add_(1)
+
+
+def test_sums_along_either_dimension_of_a_transposed_tensor_are_as_exact():
+    x = minidl.full((300_000, 2), 0.1)
+    for total in (x.sum(0), x.t().sum(1), x.t().mean(1) * 300_000):
+        np.testing.assert_allclose(total.numpy(), 30_000.0, rtol=2e-6)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: minidl.add(1.0, 2.0), "add.*must be a Tensor"),
+        (lambda: minidl.cross_entropy(minidl.zeros(2, 3), [0, 1]), "cross_entropy.*'target'"),
+        (lambda: minidl.flatten(3.0), "flatten.*'input'"),
+        (lambda: minidl.where(True, 1.0, 2.0), "where.*'condition'"),
+        (lambda: minidl.ones(2, 3).mean(0, 1), "mean: keepdim"),
+        (lambda: minidl.reshape(minidl.ones(4), 4), "reshape: the shape"),
+        (lambda: minidl.ones(1, requires_grad=True).backward(1.0), "a list of them"),
+        (lambda: ~minidl.ones(2), "~: expected bool or integer"),
+    ],
+)
+def test_wrong_arguments_are_named(call, words):
+    with pytest.raises(TypeError, match=words):
+        call()
+
+
+def test_ragged_lists_are_refused():
+    with pytest.raises(ValueError, match="different lengths"):
+        minidl.tensor([[1, 2], [3]])
+
+
+def test_an_op_without_a_rule_says_so():
+    from minidl.makers import op
+
+    def half(input: "Array", other: "Array") -> "Array":  # noqa: F821
+        return input / 2 + other
+
+    function = op(half)
+    function.vjp(other=lambda g: g)
+    x = minidl.ones(2, requires_grad=True)
+    with pytest.raises(RuntimeError, match="half has no rule for 'input'"):
+        function(x, minidl.ones(2, requires_grad=True)).sum().backward()
+    with pytest.raises(TypeError, match="annotated"):
+        op(lambda input: input)

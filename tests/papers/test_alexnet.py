@@ -235,6 +235,13 @@ def test_full_run_and_resume(start, folder, narrow, monkeypatch):
     assert [c["id"] for c in record["claims"] if c["holds"] is None] == ["top-1", "top-5"]
 
 
+def test_the_rate_of_a_full_run_depends_on_the_validation_error(start, folder, narrow, monkeypatch):
+    seen = []
+    monkeypatch.setattr(_imagenet.Plateau, "step", lambda self, error: seen.append(error))
+    run = start("alexnet", "--full", "--images", folder, "--epochs", 2, "--batch", 6)
+    assert [[1, seen[0]], [2, seen[1]]] == run.curves["validation error, %"]
+
+
 def test_without_validation_images_some_are_held_out(folder):
     images = _imagenet.folder(str(folder / "train"), seed=0)
     assert (len(images.train), len(images.val), images.classes) == (11, 1, ["blue", "red"])

@@ -74,7 +74,7 @@ def test_a_run_leaves_its_record(start, capsys):
     assert set(line) == {"stage", "epoch", "step", "loss", "accuracy"}
     assert line["loss"] == record["curves"]["first: loss"][0][1]
     printed = capsys.readouterr().out
-    assert "data: points" in printed
+    assert printed.startswith("toy: about 0.1 minutes on 2 cores\ndata: points\n")
     assert "claim         measured" in printed
     assert _record.claims_table(record["claims"]) in printed
     assert re.search(r"\nfinished after \d\.\d minutes: runs/toy/\n", printed)
@@ -262,6 +262,13 @@ def test_a_loss_that_is_not_finite_stops_the_run(start, spoil, words):
     record = record_of("runs/toy")
     assert record["state"] == "failed"
     assert list(record["stages"]) == ["first"]
+
+
+def test_the_step_is_repeated_with_its_own_random_numbers(start):
+    toy.drawn.clear()
+    with pytest.raises(_lab.NotFinite):
+        start("toy", "--spoil", "nan")
+    assert len(toy.drawn) == 2 and len(set(toy.drawn)) == 1
 
 
 def test_the_command_says_so_and_fails(tmp_path, monkeypatch, capsys):
