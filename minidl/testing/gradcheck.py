@@ -7,10 +7,12 @@ entry by entry. At a kink the check moves to a point nearby.
 """
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 
 import minidl
+from minidl.tape import all_ops
 from minidl.testing import trees
 from minidl.testing.compare import to_numpy
 from minidl.testing.finite import Kink, slope
@@ -345,12 +347,23 @@ class _Check:
         self.fail(
             f"wrong derivative: d {of} / d {element} is {numeric:.9g} by finite differences, "
             f"{analytic:.9g} by backward, at {element} = {self.point[k][index]:.9g}. "
-            f"Correct what backward returns for {self.function.names[k]}",
+            f"Correct {_culprit(self.function.name, self.function.names[k])}",
             input=self.function.names[k],
             index=index,
             analytic=float(analytic),
             numeric=float(numeric),
         )
+
+
+def _culprit(function, name):
+    """The rule of an op of minidl with its line, or in words what returned the gradient."""
+    op = getattr(all_ops().get(function), "op", None)
+    rule = op.rules[op.inputs.index(name)] if op is not None and name in op.inputs else None
+    if rule is None:
+        return f"what backward returns for {name}"
+    code = rule.function.__code__
+    file = Path(code.co_filename)
+    return f"the rule '{name}' of {function} ({'/'.join(file.parts[-3:])}:{code.co_firstlineno})"
 
 
 def _grad(outputs, leaves, cotangents, **options):

@@ -424,3 +424,15 @@ def test_no_false_alarm_on_random_programs(seed):
     shape = tuple(rng.integers(1, 5, size=2))
     inputs = leaf(*shape, seed=seed), leaf(*shape, seed=seed + 1)
     assert gradcheck(random_program(rng), inputs, seed=seed)
+
+
+def test_a_failure_names_the_rule_and_its_line(monkeypatch):
+    from minidl.tape import Rule
+
+    op = minidl.tanh.op
+    monkeypatch.setattr(op, "rules", [Rule(op, lambda g, out: g * (1 - out))])
+    x = minidl.tensor([0.3, -0.7], dtype=minidl.float64, requires_grad=True)
+    with pytest.raises(
+        GradientError, match=r"the rule 'input' of tanh \(.*test_gradcheck.py:\d+\)"
+    ):
+        gradcheck(minidl.tanh, x)

@@ -1,4 +1,4 @@
-"""Records of `minidl/ops/loss.py`, `embedding.py` and the dropout of `random.py`."""
+"""Records of `minidl/ops/loss.py`, of embedding, and of dropout."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Records of `minidl/ops/reduce.py`."""
+"""Records of `minidl/ops/reduce.py` and `minidl/ops/softmax.py`."""
 
 import numpy as np
 
