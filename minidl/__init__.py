@@ -4,6 +4,7 @@ PyTorch's names on NumPy, Numba and CuPy. Where to start reading: `scalar.py` (t
 number), `tape.py`, `backward.py`, `ops/elementwise.py`, `tensor.py`.
 """
 
+import importlib as _importlib
 import warnings as _warnings
 
 __version__ = "0.1.0"
@@ -39,7 +40,6 @@ from .dtypes import (
 )
 from .dtypes import bool_ as bool
 from .errors import DeviceError, DTypeError, GraphError, ShapeError
-from .io import load, save
 from .ops import *
 from .random import (
     Generator,
@@ -52,6 +52,18 @@ from .random import (
 )
 from .tape import Tensor
 
-# isort: split
-# These are written against the public names above.
-from . import datasets, nn, optim, utils
+# Imported when first used, so that `import minidl` stays quick.
+_LATER = {name: f".{name}" for name in ("datasets", "io", "nn", "optim", "testing", "utils")}
+_LATER |= {"load": ".io", "save": ".io"}
+
+
+def __getattr__(name: str) -> object:
+    if name in _LATER:
+        module = _importlib.import_module(_LATER[name], __name__)
+        return getattr(module, name) if name in ("load", "save") else module
+    import difflib
+
+    near = difflib.get_close_matches(name, [*globals(), *_LATER], 3, 0.6)
+    near = [n for n in near if not n.startswith("_")]
+    hint = f" Did you mean {' or '.join(near)}?" if near else ""
+    raise AttributeError(f"minidl has no {name!r}.{hint}")
