@@ -39,7 +39,7 @@ PAPER = lab.Paper(
 )
 SMOKE = {"small_images": 500, "test_images": 500, "epochs": 1, **dropout.SMOKE}
 FULL = {"epochs": 90, "batch": 128, "rate": 0.01}
-BEATS_LINEAR = 3.0  # points, frozen after five runs: tests/papers/test_alexnet.py
+BEATS_LINEAR = 5.0  # points: mean - 2 sd of the runs with seeds 0 to 4, on mnist-5k
 WIDTHS = [55, 27, 27, 13, 13, 13, 13, 6]  # of the maps after each convolution and each pool
 
 
