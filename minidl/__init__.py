@@ -8,9 +8,10 @@ import importlib as _importlib
 import os as _os
 import warnings as _warnings
 
-# After a product OpenBLAS's idle threads spin for a while on the cores that everything else needs:
-# small networks train five times slower. They sleep at once if this is set before NumPy is imported.
-_os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
+# After a product OpenBLAS's idle threads spin on the cores that everything else needs: measured,
+# small networks then train many times slower. With this, read when NumPy is imported, they sleep
+# after about 2^10 cycles. Set it yourself to choose otherwise.
+_os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "10")
 
 __version__ = "0.1.0"
 
