@@ -8,10 +8,9 @@ import importlib as _importlib
 import os as _os
 import warnings as _warnings
 
-# After a product OpenBLAS's idle threads spin on the cores that everything else needs: measured,
-# small networks then train many times slower. With this, read when NumPy is imported, they sleep
-# after about 2^10 cycles. Set it yourself to choose otherwise.
-_os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "10")
+# After a product OpenBLAS's idle threads spin on the cores that everything else needs. With this,
+# read when NumPy is imported, they sleep at once. Set it yourself to choose otherwise.
+_os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
 
 __version__ = "0.1.0"
 
