@@ -3,7 +3,7 @@
 import os
 import sys
 
-# The products of the small experiments gain nothing from a second BLAS thread, and on a busy machine
-# waiting for it costs a factor of ten. Read when NumPy is imported.
+# The products of the small experiments gain little from a second BLAS thread, and on a busy
+# machine waiting for it costs a factor of ten. Read when NumPy is imported.
 if "--full" not in sys.argv:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

@@ -124,7 +124,7 @@ def run(name: str, arguments: list[str]) -> _lab.Run:
     folder = given.pop("out", Path("runs") / (name if size == "default" else f"{name}-{size}"))
     old = _record.read(folder)
     if resume:
-        size, given = old_settings(folder, old, name, given)
+        given = old_config(folder, old, name, size, given)
     elif old and old["state"] != "finished" and old["minutes"] > KEPT_MINUTES:
         raise _lab.Misuse(
             f"{folder} holds {old['minutes']:.0f} minutes of an unfinished run: go on with "
@@ -144,17 +144,20 @@ def run(name: str, arguments: list[str]) -> _lab.Run:
     return result
 
 
-def old_settings(folder: Path, old: dict, name: str, given: dict) -> tuple[str, dict]:
-    """Size and config of the run to resume; Misuse if there is none or it was another one."""
+def old_config(folder: Path, old: dict, name: str, size: str, given: dict) -> dict:
+    """The config of the run to resume; Misuse if there is none or it was another one."""
     if not old or old["paper"] != name:
         raise _lab.Misuse(f"there is no run of {name} to resume in {folder}")
+    if old["size"] != size:
+        wanted = "without --smoke and --full" if old["size"] == "default" else f"--{old['size']}"
+        raise _lab.Misuse(f"the run in {folder} is resumed by --resume {wanted}")
     for field, value in given.items():
         if value != old["config"][field]:
             raise _lab.Misuse(
                 f"the run in {folder} has {field} = {old['config'][field]!r}, not {value!r}: "
                 "resume it without that option, or begin another without --resume"
             )
-    return old["size"], old["config"]
+    return old["config"]
 
 
 def verify(arguments: list[str]) -> int:

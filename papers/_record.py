@@ -122,7 +122,9 @@ def report(run: Any, state: str) -> str:
         parts.append("(A smoke run is too small to judge more than the exact facts.)")
     parts.append(f"\n{state} after {run.minutes:.1f} minutes: {run.folder}/")
     if state == "interrupted":
-        parts.append(f"go on with: python -m papers {run.name} --resume --out {run.folder}")
+        size = "" if run.size == "default" else f"--{run.size} "
+        line = f"python -m papers {run.name} {size}--resume --out {run.folder}"
+        parts.append(f"go on with: {line}")
     return "\n".join(parts)
 
 

@@ -152,7 +152,7 @@ def test_a_run_can_be_repeated_and_resumed_bit_for_bit(start, monkeypatch):
             start("alexnet", *TINY.split(), "--out", "parts", *resume)
         resume = ["--resume"]
         assert json.loads(Path("parts/metrics.json").read_text())["state"] == "interrupted"
-    start("alexnet", "--out", "parts", "--resume")
+    start("alexnet", "--smoke", "--out", "parts", "--resume")
     assert outcome("parts") == outcome("whole")
 
 
@@ -227,7 +227,7 @@ def test_full_run_and_resume(start, folder, narrow, monkeypatch):
     checkpoint = minidl.load("parts/checkpoints/last.safetensors")
     assert (checkpoint["epoch"], checkpoint["step"]) == (1, 2)
     assert set(checkpoint["schedule"]) == {"best", "waited"}
-    start("alexnet", "--out", "parts", "--resume")
+    start("alexnet", "--full", "--out", "parts", "--resume")
     assert outcome("parts") == outcome("whole")
     record = outcome("whole")[0]
     assert record["size"] == "full" and record["data"]["name"] == "images"

@@ -375,13 +375,15 @@ def test_resume_takes_the_settings_and_refuses_others(start, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             start("toy", "--smoke", "--rate", 0.3, "--out", "x")
     with pytest.raises(_lab.Misuse, match=r"the run in x has rate = 0\.3, not 0\.4"):
-        start("toy", "--resume", "--out", "x", "--rate", 0.4)
+        start("toy", "--smoke", "--resume", "--out", "x", "--rate", 0.4)
+    with pytest.raises(_lab.Misuse, match="the run in x is resumed by --resume --smoke"):
+        start("toy", "--resume", "--out", "x")
     with pytest.raises(_lab.Misuse, match="no run of dropout to resume in x"):
         start("dropout", "--resume", "--out", "x")
     with monkeypatch.context() as patch, pytest.raises(_lab.Misuse, match="other data: points"):
         patch.setattr(toy.Points, "record", lambda _: {"name": "p", "real": True, "sha256": ""})
-        start("toy", "--resume", "--out", "x")
-    start("toy", "--resume", "--out", "x", "--rate", 0.3)
+        start("toy", "--smoke", "--resume", "--out", "x")
+    start("toy", "--smoke", "--resume", "--out", "x", "--rate", 0.3)
     record = record_of("x")
     assert (record["state"], record["size"], record["config"]["epochs"]) == ("finished", "smoke", 2)
 
