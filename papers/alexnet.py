@@ -321,6 +321,7 @@ def draw_filters(axes, weight, rows):
     axes.imshow(tiles[:-1, :-1].numpy(), cmap="gray")
     axes.set_title(f"What the first layer sees: its {n} filters")
     axes.set(xticks=[], yticks=[], xlabel=f"{k} x {k} pixels each; the middle of the scale is 0")
+    axes.spines[:].set_visible(False)
 
 
 def draw_race(axes, curves):
@@ -328,8 +329,10 @@ def draw_race(axes, curves):
         curve = curves.get(f"{racer}: accuracy", [])
         points = [(step, 100 - 100 * right) for step, right in curve] or [(0, 100)]
         axes.plot(*zip(*points, strict=True), line, color=colour, label=racer)
-    axes.set(xlabel="updates of 50 images", ylabel="training error, %", yscale="log", ylim=(1, 100))
-    ticks = (1, 2, 5, 10, 20, 50, 100)
+    axes.set(
+        xlabel="updates of 50 images", ylabel="training error, %", yscale="log", ylim=(0.5, 100)
+    )
+    ticks = (0.5, 1, 2, 5, 10, 20, 50, 100)
     axes.set_yticks(ticks, ticks)
     axes.minorticks_off()
     axes.set_title("Learning with ReLU and with tanh")

@@ -171,7 +171,7 @@ def draw_pairs(axes, accuracies):
     """A line per seed through the test errors of the arms."""
     for i, values in enumerate(zip(*accuracies.values(), strict=True)):
         axes.plot(range(len(ARMS)), [100 - v for v in values], "o-", color=COLOURS[i % 5])
-    axes.set_xticks(range(len(ARMS)), ["no dropout", "hidden 0.5", "hidden 0.5, inputs 0.2"])
+    axes.set_xticks(range(len(ARMS)), ["none", "hidden 0.5", "and inputs 0.2"])
     axes.set(xlim=(-0.4, len(ARMS) - 0.6), xlabel="probability of dropping a unit")
     axes.set_ylabel("test error, %")
     axes.set_title("Dropout: a line per seed")
