@@ -1,4 +1,4 @@
-"""What registering a hook returns."""
+"""Hooks of tensors and modules, and the handle that removes one."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class RemovableHandle:
 
 
 class Hooks(dict):
-    """The hooks of one kind of one module, by number, in the order in which they run."""
+    """Hooks by number, in the order in which they run."""
 
     def add(self, hook: Any, prepend: bool = False) -> RemovableHandle:
         handle = RemovableHandle(self)
@@ -39,3 +39,10 @@ class Hooks(dict):
         self[handle.id] = hook
         self.update(others)
         return handle
+
+
+def hooks_of(edge: Any) -> Hooks:
+    """The hooks of a node or leaf of the tape."""
+    if edge.hooks is None:
+        edge.hooks = Hooks()
+    return edge.hooks

@@ -15,7 +15,7 @@ from . import device, dtypes, kernels, tape
 from .errors import DeviceError, DTypeError, ShapeError
 from .fused import run_fused
 from .promotion import kind_of, not_a_tensor, prepared, promoted
-from .tape import PICK, Leaf, Node, Op, Tensor, entry, mode, named_like, new, wrap
+from .tape import NOTHING, PICK, Leaf, Node, Op, Tensor, entry, mode, named_like, new, wrap
 from .views import edge_of, make_view, synced
 
 F32 = dtypes.F32
@@ -112,7 +112,7 @@ def unary(op: Op) -> Callable:
         edge = input._node if input._view is None else synced(input)
         if edge is not None and recorded and mode.grad:
             keep, saves_out, saves_shapes = plans.get(1) or op.plan(1, 1)
-            node = tape.record(op, (edge,), [entry(input)] if keep[0] else (), saves_out, t, None)
+            node = tape.record(op, (edge,), entry(input) if keep[0] else (), saves_out, t, None)
             if saves_shapes:
                 node.shapes = (array.shape,)
         return t
@@ -172,12 +172,14 @@ def binary(op: Op) -> Callable:
                 (keep_a, keep_b), saves_out, saves_shapes = plans[needs]
             except KeyError:
                 (keep_a, keep_b), saves_out, saves_shapes = op.plan(needs, 2)
-            saved = ()
-            if keep_a or keep_b:
-                saved = [
-                    (a, cell_a, cell_a[0] if cell_a else 0) if keep_a else None,
-                    (b, cell_b, cell_b[0] if cell_b else 0) if keep_b else None,
-                ]
+            if keep_a and keep_b:
+                saved = (a, cell_a, cell_a and cell_a[0], b, cell_b, cell_b and cell_b[0])
+            elif keep_a:
+                saved = (a, cell_a, cell_a and cell_a[0])
+            elif keep_b:
+                saved = (None, None, None, b, cell_b, cell_b and cell_b[0])
+            else:
+                saved = ()
             node = tape.record(op, (left, right), saved, saves_out, t, None)
             if saves_shapes:
                 node.shapes = (getattr(a, "shape", ()), getattr(b, "shape", ()))
@@ -240,9 +242,10 @@ def _record(
     op: Op, edges: tuple, needs: int, inputs: tuple, results: list, aux: Any, kwargs: dict
 ) -> None:
     keep, saves_out, saves_shapes = op.plan(needs, len(inputs))
-    saved = (
-        [entry(x) if k else None for x, k in zip(inputs, keep, strict=True)] if any(keep) else ()
-    )
+    saved = ()
+    if any(keep):
+        kept = [entry(x) if k else NOTHING for x, k in zip(inputs, keep, strict=True)]
+        saved = tuple([part for triple in kept for part in triple])
     node = tape.record(op, edges, saved, saves_out, results[0], kwargs)
     node.aux = aux
     if saves_shapes:

@@ -67,8 +67,9 @@ class Node:
     """What one recorded op call remembers.
 
     `edges`  per input, the Node or Leaf it came from, or None
-    `saved`  per input (array, version cell, version then) if a rule reads it, else None
-    `out`    the same for the output, or None      `kwargs`    the other arguments of the call
+    `saved`  per input three things in a row: array, version cell, version then; None, None, None
+             if no rule reads it. (One flat tuple: the garbage collector's time grows with tuples.)
+    `out`    such a triple for the output, or None `kwargs`    the other arguments of the call
     `shape`  of the output                         `sequence`  its place on the tape
     Set only where used: `shapes` of the inputs, `aux`, and in anomaly mode `where`, `made_nan`.
     """
@@ -112,9 +113,9 @@ class View:
 new = object.__new__
 
 
-def wrap(array: Any) -> Tensor:
+def wrap(array: Any, kind: type[Tensor] = Tensor) -> Tensor:
     """A tensor on this array (not copied), without history."""
-    t = new(Tensor)
+    t = new(kind)
     t._array = array
     t._node = None
     t._version = [0]
@@ -317,9 +318,12 @@ def argument(node: Node, read: Any, edges: Iterable, create_graph: bool) -> Any:
         saved = node.saved
         if saved is None:
             raise_freed(node)
-        array, cell, version = saved[read]
+        at = 3 * read
+        array = saved[at]
+        cell = saved[at + 1]
         if cell is None:
             return array
+        version = saved[at + 2]
         if cell[0] != version:
             raise_stale(node, f"its input '{node.op.inputs[read]}'", cell[0] - version)
         origin = node.edges[read] if create_graph else None
@@ -394,7 +398,7 @@ def make_node(
 ) -> Node:
     """Records one op call on the tape and hangs `out` on it. Called only if some edge exists.
 
-    saved: per input, what `entry` gives or None; empty if no rule reads an input.
+    saved: what `entry` gives, or NOTHING, of one input after the other; may end early.
     """
     node = new(Node)
     node.op = op
@@ -414,12 +418,15 @@ def make_node(
     return node
 
 
+NOTHING = (None, None, None)
+
+
 def entry(value: Any) -> tuple:
     """What is kept of an input: its array, its version cell, and the version now; or the number."""
     if isinstance(value, Tensor):
         cell = value._version
         return (value._array, cell, cell[0])
-    return (value, None, 0)
+    return (value, None, None)
 
 
 record = make_node  # the one hook: anomaly mode (and a profiler, a viewer) puts its own here

@@ -1,14 +1,14 @@
-"""Tensor's operators, methods, printing and protocols.
+"""Tensor's operators and methods.
 
 The class itself (its fields) is in `minidl/tape.py`; an operator is the op's own function, so
-`x * y` goes straight to `ops/elementwise.py`.
+`x * y` goes straight to `ops/elementwise.py`. Printing, iteration, copies: `protocols.py`.
 """
 
 from __future__ import annotations
 
 import builtins
 import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,9 +17,11 @@ from . import backward as _walk
 from . import device as devices
 from . import dtypes, ops
 from .errors import DeviceError, DTypeError, GraphError, ShapeError
+from .hooks import RemovableHandle, hooks_of
 from .ops import create, elementwise, index
 from .ops.shape import axis_of, shape_of
 from .promotion import cast
+from .protocols import Protocols
 from .tape import Leaf, Node, Tensor, wrap
 from .views import Retain, edge_of, in_place, write
 
@@ -100,16 +102,10 @@ def _attach() -> None:
     Tensor.__getitem__ = index.getitem
     Tensor.__setitem__ = index.setitem
     Tensor.absolute, Tensor.multiply, Tensor.subtract = ops.abs, ops.mul, ops.sub
-    for name, value in vars(_Methods).items():
-        if not name.startswith("__") or name in _SPECIAL:
-            setattr(Tensor, name, value)
-
-
-_SPECIAL = """
-    __init__ __repr__ __format__ __len__ __iter__ __bool__ __int__ __float__ __index__ __contains__
-    __array__ __dlpack__ __dlpack_device__ __deepcopy__ __reduce_ex__ __invert__ __and__ __or__
-    __xor__
-""".split()
+    for methods in (_Methods, Protocols):
+        for name, value in vars(methods).items():
+            if name not in ("__module__", "__doc__", "__dict__", "__weakref__"):
+                setattr(Tensor, name, value)
 
 
 class _Methods:
@@ -269,47 +265,6 @@ class _Methods:
         if home.type != "cpu":
             raise DeviceError("numpy(): this tensor is on the GPU; use x.cpu().numpy().")
         return self._array
-
-    def __array__(self: Tensor, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        return np.array(self.numpy(), dtype=dtype, copy=copy)
-
-    def __dlpack__(self: Tensor, **options: Any) -> Any:
-        if self.requires_grad:
-            raise GraphError("__dlpack__: this tensor requires a gradient; use x.detach().")
-        return self._array.__dlpack__(**options)
-
-    def __dlpack_device__(self: Tensor) -> tuple:
-        return self._array.__dlpack_device__()
-
-    def __len__(self: Tensor) -> int:
-        if self._array.ndim == 0:
-            raise TypeError("len() of a 0-d tensor")
-        return self._array.shape[0]
-
-    def __iter__(self: Tensor) -> Iterator[Tensor]:
-        if self._array.ndim == 0:
-            raise TypeError("iteration over a 0-d tensor")
-        return iter(ops.unbind(self, 0))
-
-    def __bool__(self: Tensor) -> bool:
-        if self._array.size != 1:
-            raise ShapeError(
-                f"a tensor of shape {self._array.shape} is neither true nor false; use .any(), "
-                ".all(), or compare with `is None`."
-            )
-        return builtins.bool(self._array.item())
-
-    def __int__(self: Tensor) -> int:
-        return builtins.int(self.item())
-
-    def __float__(self: Tensor) -> float:
-        return builtins.float(self.item())
-
-    def __index__(self: Tensor) -> int:
-        return operator.index(self.item())
-
-    def __contains__(self: Tensor, value: Any) -> bool:
-        return builtins.bool((self == value).any())
 
     def __invert__(self: Tensor) -> Tensor:
         return (
@@ -472,12 +427,12 @@ class _Methods:
         """Adds d(sum of self * gradient)/d(leaf) to every leaf's `grad`; see autograd.backward."""
         _walk.backward(self, gradient, retain_graph, create_graph, inputs)
 
-    def register_hook(self: Tensor, hook: Callable[[Tensor], Tensor | None]) -> Handle:
+    def register_hook(self: Tensor, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
         """Calls `hook(gradient)` when its gradient is complete; what it returns replaces it."""
         edge = edge_of(self)
         if edge is None:
             raise GraphError("register_hook: this tensor does not require a gradient.")
-        return Handle(edge, hook)
+        return hooks_of(edge).add(hook)
 
     def retain_grad(self: Tensor) -> None:
         """Keeps the gradient of a computed tensor in its `grad`, as leaves do."""
@@ -488,7 +443,7 @@ class _Methods:
             h.__class__ is Retain and h.tensor() is self for h in edge.hooks.values()
         )
         if edge.__class__ is Node and not retained:
-            Handle(edge, Retain(self))
+            hooks_of(edge).add(Retain(self))
 
     # ---- writing
 
@@ -541,75 +496,12 @@ class _Methods:
         """Ones in its type, on its device."""
         return ops.ones(shape_of(size), dtype=dtype or self.dtype, device=self.device)
 
-    # ---- printing, copying
-
-    def __repr__(self: Tensor) -> str:
-        array = devices.of(self._array).to_numpy(self._array)
-        body = np.array2string(array, precision=4, separator=", ", prefix="tensor(", threshold=1000)
-        extra = ""
-        if self.device.type != "cpu":
-            extra += f", device='{self.device}'"
-        if array.dtype not in (dtypes.default_float(), dtypes.I64, dtypes.BOOL) or not array.size:
-            extra += f", dtype={self.dtype}"
-        if self.grad_fn is not None:
-            extra += f", grad_fn=<{self.grad_fn.op.name}>"
-        elif self.requires_grad:
-            extra += ", requires_grad=True"
-        return f"tensor({body}{extra})"
-
-    def __format__(self: Tensor, spec: str) -> str:
-        return format(self.item(), spec) if self._array.ndim == 0 and spec else str(self)
-
-    def __deepcopy__(self: Tensor, memo: dict) -> Tensor:
-        if not self.is_leaf:
-            raise GraphError("deepcopy: only leaf tensors can be copied; use x.detach().clone().")
-        copied = _new_like(self, self._array.copy())
-        memo[id(self)] = copied
-        if self.grad is not None:
-            copied.grad = self.grad.__deepcopy__(memo)
-        return copied
-
-    def __reduce_ex__(self: Tensor, protocol: Any) -> tuple:
-        if not self.is_leaf:
-            raise GraphError("pickle: only leaf tensors can be pickled; use x.detach().")
-        array = devices.of(self._array).to_numpy(self._array)
-        return _rebuilt, (self.__class__, array, self.requires_grad)
-
-
-class Handle:
-    """What register_hook returns: `remove()` takes the hook off again."""
-
-    def __init__(self, edge: Node | Leaf, hook: Callable):
-        if edge.hooks is None:
-            edge.hooks = {}
-        self.hooks, self.key = edge.hooks, object()
-        edge.hooks[self.key] = hook
-
-    def remove(self) -> None:
-        self.hooks.pop(self.key, None)
-
 
 def _bitwise(symbol: str, function: Callable, a: Tensor, b: Any) -> Tensor:
     b = b._array if isinstance(b, Tensor) else b
     if a._array.dtype.kind not in "biu" or getattr(b, "dtype", dtypes.I64).kind not in "biu":
         raise DTypeError(f"{symbol}: expected bool or integer tensors, got {a.dtype}.")
     return wrap(function(a._array, b))
-
-
-def _new_like(t: Tensor, array: Any) -> Tensor:
-    copied = wrap(array)
-    if t.__class__ is not Tensor:
-        copied = t.__class__.__new__(t.__class__)
-        copied._array, copied._node, copied._version, copied._view = array, None, [0], None
-        copied._grad = None
-        copied.__dict__.update(t.__dict__)
-    return create.with_gradient(copied) if t.requires_grad else copied
-
-
-def _rebuilt(kind: type, array: np.ndarray, requires_grad: bool) -> Tensor:
-    t = kind.__new__(kind)
-    t._array, t._node, t._version, t._view, t._grad = array, None, [0], None, None
-    return create.with_gradient(t) if requires_grad else t
 
 
 _attach()

@@ -14,6 +14,7 @@ from typing import Any
 
 from . import tape
 from .errors import DTypeError, GraphError, ShapeError
+from .hooks import hooks_of
 from .promotion import cast
 from .tape import Leaf, Node, Op, Tensor, View, bump, grad_mode, mode, named, new, wrap
 
@@ -104,9 +105,11 @@ def in_place(name: str, function: Callable, t: Tensor, args: tuple, kwargs: dict
 
 def _keep_old_values(node: Node, t: Tensor) -> None:
     """The rules of this very op may read what it is about to overwrite: they get a copy."""
-    for i, entry in enumerate(node.saved or ()):
-        if entry is not None and entry[1] is t._version:
-            node.saved[i] = (entry[0].copy(), [0], 0)
+    saved = list(node.saved)
+    for i in range(0, len(saved), 3):
+        if saved[i + 1] is t._version:
+            saved[i : i + 3] = saved[i].copy(), [0], 0
+    node.saved = tuple(saved)
 
 
 def check_writable(name: str, t: Tensor) -> None:
@@ -188,7 +191,7 @@ def _move_retained(old: Node | None, new: Node) -> None:
     for k in kept:
         del old.hooks[k]
     if kept:
-        new.hooks = {**(new.hooks or {}), **kept}
+        hooks_of(new).update(kept)
 
 
 def write(t: Tensor, index: Any, value: Any) -> None:

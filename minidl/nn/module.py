@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from .. import dtypes
+from ..hooks import Hooks, RemovableHandle
 from ..tensor import Tensor
 from . import state
-from .hooks import Hooks, RemovableHandle
 from .parameter import Parameter, clear_grads
 
 

@@ -1,6 +1,7 @@
 """Every operation: a family per file, the mathematics of each on one screen."""
 
 from ..tape import all_ops
+from . import compare as _compare
 from . import conv as _conv
 from . import create as _create
 from . import elementwise as _elementwise
@@ -13,6 +14,7 @@ from . import random as _random
 from . import reduce as _reduce
 from . import shape as _shape
 from . import softmax as _softmax
+from .compare import *
 from .conv import *
 from .create import *
 from .elementwise import *
@@ -28,7 +30,7 @@ from .softmax import *
 
 __all__ = ["all_ops"]
 for _family in (
-    _create, _elementwise, _shape, _index, _reduce, _softmax, _linalg, _conv, _pool, _norm, _loss,
-    _random,
+    _create, _elementwise, _compare, _shape, _index, _reduce, _softmax, _linalg, _conv, _pool,
+    _norm, _loss, _random,
 ):  # fmt: skip
     __all__ += _family.__all__

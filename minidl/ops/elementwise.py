@@ -7,20 +7,19 @@ the tape sums a rule's result back to its input's shape.
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from ..device import Array, backend, of, special, xp
-from ..dtypes import BOOL, I64, of_scalar, promote
+from ..dtypes import BOOL, I64
 from ..errors import DTypeError
 from ..makers import definition, op
-from ..promotion import cast, need_tensors, promoted
-from ..tape import Tensor, wrap
+from ..promotion import cast, promoted
+from ..tape import Tensor
+from .compare import logical_and, module_of, where
 
 __all__ = """
     add sub mul div neg pow square reciprocal floor_divide trunc_divide remainder exp log log1p
     expm1 sqrt rsqrt sin cos tanh sigmoid logsigmoid erf relu abs sign floor ceil trunc round
-    maximum minimum clamp gelu eq ne lt le gt ge logical_and logical_or logical_xor logical_not
-    isnan isinf isfinite where clone
+    maximum minimum clamp gelu clone
 """.split()
 
 
@@ -188,7 +187,7 @@ def remainder(input: Array, other: Array) -> Array:
 def _refuse_zero(name: str, input: Array, other: Array) -> None:
     """Integers have no infinity to say that they were divided by 0; NumPy would give 0."""
     kind = getattr(other, "dtype", getattr(input, "dtype", None)).kind
-    if kind != "f" and not _module(input, other).all(_module(input, other).asarray(other)):
+    if kind != "f" and not module_of(input, other).all(module_of(input, other).asarray(other)):
         raise RuntimeError(f"{name}: division of integers by zero.")
 
 
@@ -364,20 +363,16 @@ for _flat in (sign, floor, ceil, trunc, round):
     _flat.vjp(input=lambda g: g * 0.0)
 
 
-def _module(a: Array | float, b: Array | float) -> Any:
-    return xp(b if isinstance(a, (int, float)) else a)
-
-
 @op
 def maximum(input: Array, other: Array) -> Array:
     """y = the larger of the two, nan if either is; equal elements share the gradient evenly"""
-    return _module(input, other).maximum(input, other)
+    return module_of(input, other).maximum(input, other)
 
 
 @op
 def minimum(input: Array, other: Array) -> Array:
     """y = the smaller of the two, nan if either is; equal elements share the gradient evenly"""
-    return _module(input, other).minimum(input, other)
+    return module_of(input, other).minimum(input, other)
 
 
 def _share(a: Tensor, b: Tensor, lost: Tensor) -> Tensor:
@@ -445,123 +440,6 @@ def gelu(input: Tensor, approximate: str = "none") -> Tensor:
         raise ValueError(f"gelu: approximate is 'none' or 'tanh', not {approximate!r}.")
     inner = math.sqrt(2 / math.pi) * (input + 0.044715 * input * input * input)
     return 0.5 * input * (1.0 + tanh(inner))
-
-
-# ------------------------------------------------------------------------ comparisons and choices
-
-
-@op(result="bool")
-def eq(input: Array, other: Array) -> Array:
-    """y = (input == other)"""
-    return input == other
-
-
-@op(result="bool")
-def ne(input: Array, other: Array) -> Array:
-    """y = (input != other)"""
-    return input != other
-
-
-@op(result="bool")
-def lt(input: Array, other: Array) -> Array:
-    """y = (input < other)"""
-    return input < other
-
-
-@op(result="bool")
-def le(input: Array, other: Array) -> Array:
-    """y = (input <= other)"""
-    return input <= other
-
-
-@op(result="bool")
-def gt(input: Array, other: Array) -> Array:
-    """y = (input > other)"""
-    return input > other
-
-
-@op(result="bool")
-def ge(input: Array, other: Array) -> Array:
-    """y = (input >= other)"""
-    return input >= other
-
-
-@op(result="bool")
-def logical_and(input: Array, other: Array) -> Array:
-    """y = both are not 0"""
-    return _module(input, other).logical_and(input, other)
-
-
-@op(result="bool")
-def logical_or(input: Array, other: Array) -> Array:
-    """y = at least one is not 0"""
-    return _module(input, other).logical_or(input, other)
-
-
-@op(result="bool")
-def logical_xor(input: Array, other: Array) -> Array:
-    """y = exactly one is not 0"""
-    return _module(input, other).logical_xor(input, other)
-
-
-@op(result="bool")
-def logical_not(input: Array) -> Array:
-    """y = input is 0"""
-    return xp(input).logical_not(input)
-
-
-@op(result="bool")
-def isnan(input: Array) -> Array:
-    """y = input is not a number"""
-    return xp(input).isnan(input)
-
-
-@op(result="bool")
-def isinf(input: Array) -> Array:
-    """y = input is infinite"""
-    return xp(input).isinf(input)
-
-
-@op(result="bool")
-def isfinite(input: Array) -> Array:
-    """y = input is neither infinite nor nan"""
-    return xp(input).isfinite(input)
-
-
-@op
-def _where(condition: Array, input: Array, other: Array) -> Array:
-    """y = input where condition holds, else other"""
-    return xp(condition).where(condition, input, other)
-
-
-_where.vjp(
-    input=lambda g, condition: where(condition, g, 0.0),
-    other=lambda g, condition: where(condition, 0.0, g),
-)
-
-
-def where(condition: Tensor, input: Tensor | float, other: Tensor | float) -> Tensor:
-    """y = input where condition holds, else other; the three broadcast.
-
-    condition: bool. input, other: tensors or numbers, brought to one type.
-    https://docs.pytorch.org/docs/stable/generated/torch.where.html
-    """
-    need_tensors("where", condition=condition)
-    if condition._array.dtype.kind != "b":
-        raise DTypeError(f"where: the condition must be bool, got {condition._array.dtype}.")
-    input, other = promoted("where", input, other)
-    return _where(condition, _lifted(condition, input, other), _lifted(condition, other, input))
-
-
-def _lifted(near: Tensor, value: Tensor | float, partner: Tensor | float) -> Tensor:
-    """A Python number as a 0-d tensor of its partner's type, on the device of `near`."""
-    if isinstance(value, Tensor):
-        return value
-    if isinstance(partner, Tensor):
-        kind = partner._array.dtype
-    else:
-        kind = promote(of_scalar(value), of_scalar(partner))
-    return wrap(xp(near._array).asarray(value, dtype=kind))
 
 
 # ------------------------------------------------------------------------------------ conversions

@@ -10,7 +10,7 @@ from ..makers import op
 from ..promotion import cast, need_tensors
 from ..tape import Tensor, named, wrap
 from ..views import write
-from .elementwise import _lifted, _where, where
+from .compare import _lifted, _where, where
 from .shape import Shape, axis_of, cat
 
 __all__ = """

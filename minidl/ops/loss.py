@@ -8,7 +8,8 @@ from ..device import xp
 from ..errors import DTypeError, ShapeError
 from ..promotion import cast, need_tensors
 from ..tape import Tensor, wrap
-from .elementwise import abs, logsigmoid, where
+from .compare import where
+from .elementwise import abs, logsigmoid
 from .index import check_range, gather
 from .linalg import check_same_type
 from .reduce import mean, sum

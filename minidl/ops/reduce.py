@@ -14,9 +14,10 @@ from ..errors import DTypeError
 from ..makers import definition, op
 from ..promotion import cast, need_tensors, refuse_half
 from ..tape import Tensor
+from .compare import where
 from .elementwise import maximum as _maximum
 from .elementwise import minimum as _minimum
-from .elementwise import sqrt, where
+from .elementwise import sqrt
 from .index import ValuesAndIndices, gather
 from .shape import Dim, axes_of, axis_of, cat, flatten, flip, narrow
 

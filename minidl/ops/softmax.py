@@ -12,7 +12,8 @@ from .. import dtypes
 from ..makers import definition
 from ..promotion import cast
 from ..tape import Tensor
-from .elementwise import exp, log, logical_and, where
+from .compare import logical_and, where
+from .elementwise import exp, log
 from .reduce import _need_float, _spread, _sum, amax
 from .shape import Dim, axes_of, axis_of
 
