@@ -89,7 +89,10 @@ def grad(
 def walk(
     roots: list[tuple[Edge, Tensor]], wanted: set[Edge] | None, keep: bool, create_graph: bool
 ) -> tuple[dict[Leaf, Tensor], dict[Node, Tensor]]:
-    """Runs the nodes newest first. Returns the gradients of leaves, and of the wanted nodes."""
+    """Runs the nodes newest first. Returns the gradients of leaves, and of the wanted nodes.
+
+    One long loop on purpose: each call in it would cost a fiftieth of a small op's backward.
+    """
     needed = None if wanted is None else _leading_to(wanted, [edge for edge, _ in roots])
     pending: dict[Edge, Tensor | list] = {}
     heap: list[tuple[int, Node]] = []
@@ -102,6 +105,7 @@ def walk(
             if needed is None or edge in needed:
                 _pay(pending, heap, edge, gradient)
         while heap or upcoming is not None:
+            # Take the newest node: all that used its output has paid in.
             if upcoming is not None:
                 node, upcoming = upcoming, None
             else:
@@ -111,6 +115,7 @@ def walk(
                 g = _hooked(node, g)
             if wanted is not None and node in wanted:
                 found[node] = g
+            # Ask its op for the gradients of its inputs.
             edges = node.edges
             if needed is not None:
                 edges = tuple([edge if edge in needed else None for edge in edges])
@@ -125,6 +130,7 @@ def walk(
             gradients = op.pull(node, g, edges, create_graph)
             if suspicious:
                 _check_finite(node, gradients)
+            # Pay them to the nodes and leaves that the inputs came from.
             i = 0
             for gradient in gradients:
                 edge = edges[i]

@@ -21,6 +21,9 @@ Jacobian matrix, hence "vector-Jacobian product". For numbers it is g times a sl
 >>> x.grad, y.grad
 (8.0, 3.0)
 
+No list holds the tape: each node holds its inputs, and its `sequence` says where it stands (the
+numbers on the left).
+
 Why newest first: x was used twice, so two shares arrive. Whatever used x is newer than x, so when
 the walk reaches x both are there. Gradients accumulate: a second backward adds to the first.
 
@@ -96,7 +99,7 @@ mul = op(
     lambda g, out, x, y: g * y,
     lambda g, out, x, y: g * x,
 )
-power = op(  # at x = 0 both rules would divide or take a logarithm in vain
+power = op(  # at x = 0 the factors x**-1 and log(x) do not exist, but what they multiply is 0
     math.pow,
     lambda g, out, x, y: g * y * x ** (y - 1) if number(x) or number(y) else g * 0,
     lambda g, out, x, y: g * out * log(x) if number(x) else g * 0,

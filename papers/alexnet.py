@@ -72,7 +72,7 @@ def response_norm():
 
 def full_network(classes=1000):
     """[A] figure 2. groups=2: a half of the maps, on its GPU, sees only a half of those below."""
-    return nn.Sequential(
+    return nn.Sequential(  # a line is a layer: the star unpacks its parts into the Sequential
         *(nn.Conv2d(3, 96, 11, stride=4), nn.ReLU(), response_norm()),  # (B, 96, 55, 55)
         nn.MaxPool2d(3, stride=2),  # [A] 3.4: windows overlap; (B, 96, 27, 27)
         *(nn.Conv2d(96, 256, 5, padding=2, groups=2), nn.ReLU(), response_norm()),
@@ -110,7 +110,8 @@ def race_network(activation):
 
 
 def initialise(model, biases=None):
-    """[A] 5: weights N(0, 0.01), these biases. Without: He's weights after the first layer."""
+    """[A] 5: weights from N(0, 0.01^2) and the given bias for each layer. Without biases: 0, and
+    He's weights, N(0, 2 / inputs), after the first layer."""
     layers = [layer for layer in model if hasattr(layer, "weight")]
     for layer, bias in zip(layers, biases or [0] * len(layers), strict=True):
         paper = biases or layer is layers[0]
@@ -152,7 +153,8 @@ def train(run, stage, model, data, epochs, rate, decay=0.0, falling=True):
 
 
 def samples(run, data):
-    """Training and test images, minus the mean training image ([A] 2)."""
+    """Training and test images, minus the mean training image ([A] 2); then of order one: the
+    pixels of the digits and of the clothes deviate by about a third."""
     chosen = _images.shuffled(len(data.train_images), run.config.seed)[: run.config.small_images]
     train_set = _images.tensors(data.train_images[chosen], data.train_labels[chosen], run.device)
     tested = slice(run.config.test_images)

@@ -317,7 +317,7 @@ def relu(input: Array) -> Array:
     return xp(input).maximum(input, input.dtype.type(0))
 
 
-relu.vjp(input=lambda g, out: g * (out > 0))
+relu.vjp(input=lambda g, out: g * ~(out <= 0))  # not `out > 0`: a nan must not end here
 
 
 @op
