@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -137,21 +138,30 @@ def _filled(name: str, size: tuple, dtype: object, device: Where, *value: Any) -
 
 
 def zeros(
-    *size: int, dtype: object = None, device: Where = None, requires_grad: bool = False
+    *size: int | Sequence[int],
+    dtype: object = None,
+    device: Where = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """Zeros. https://docs.pytorch.org/docs/stable/generated/torch.zeros.html"""
     return made(_filled("zeros", size, dtype, device), requires_grad)
 
 
 def ones(
-    *size: int, dtype: object = None, device: Where = None, requires_grad: bool = False
+    *size: int | Sequence[int],
+    dtype: object = None,
+    device: Where = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """Ones. https://docs.pytorch.org/docs/stable/generated/torch.ones.html"""
     return made(_filled("ones", size, dtype, device), requires_grad)
 
 
 def empty(
-    *size: int, dtype: object = None, device: Where = None, requires_grad: bool = False
+    *size: int | Sequence[int],
+    dtype: object = None,
+    device: Where = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """Memory with any content. https://docs.pytorch.org/docs/stable/generated/torch.empty.html"""
     return made(_filled("empty", size, dtype, device), requires_grad)

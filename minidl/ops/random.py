@@ -29,7 +29,7 @@ def _float(dtype: object, name: str) -> object:
 
 
 def rand(
-    *size: int,
+    *size: int | Sequence[int],
     generator: Generator | None = None,
     dtype: object = None,
     device: str | Device = "cpu",
@@ -43,7 +43,7 @@ def rand(
 
 
 def randn(
-    *size: int,
+    *size: int | Sequence[int],
     generator: Generator | None = None,
     dtype: object = None,
     device: str | Device = "cpu",

@@ -1,0 +1,143 @@
+"""Write the type stubs `minidl/tape.pyi` (Tensor with the methods that are attached at import) and
+`minidl/__init__.pyi` (the functions that are collected from the op families).
+
+    python tests/make_stub.py
+"""
+
+import inspect
+import re
+from pathlib import Path
+
+import minidl
+from minidl import Tensor, dtypes, ops
+
+FOLDER = Path(minidl.__file__).parent
+
+IMPORTS = '''\
+"""What type checkers see of `{module}`; written by `python tests/make_stub.py`, do not edit."""
+
+import builtins
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from .device import device as _device
+from .dtypes import dtype as _dtype
+from .hooks import RemovableHandle as _RemovableHandle
+from .ops.index import ValuesAndIndices as _ValuesAndIndices
+from .random import Generator as _Generator
+'''
+
+# Methods like `float` and properties like `device` hide those names inside the class.
+WORDS = {
+    "Array": "Tensor",
+    "Dim": "builtins.int | tuple[builtins.int, ...] | None",
+    "Shape": "Sequence[builtins.int]",
+    "Size": "builtins.int | tuple[builtins.int, ...]",
+    "Where": "Any",
+    "Device": "Any",
+    "Node": "Any",
+    "Generator": "_Generator",
+    "RemovableHandle": "_RemovableHandle",
+    "ValuesAndIndices": "_ValuesAndIndices",
+    "devices.device": "_device",
+    "dtypes.dtype": "_dtype",
+    **{name: f"builtins.{name}" for name in ("int", "float", "bool", "str", "tuple", "object")},
+}
+NOT_SHOWN = {"__module__", "__doc__", "__slots__", "__annotations__", "__weakref__"}
+
+
+def stubs() -> dict[Path, str]:
+    """The files and their texts."""
+    return {
+        FOLDER / "tape.pyi": IMPORTS.format(module="tape.py") + tensor_class(),
+        FOLDER / "__init__.pyi": IMPORTS.format(module="minidl") + package(),
+    }
+
+
+def tensor_class() -> str:
+    lines = ["\ndef __getattr__(name: str) -> Any: ...\n", "class Tensor:"]
+    for name, value in sorted(vars(Tensor).items()):
+        if isinstance(value, property):
+            lines += property_lines(name, value)
+        elif inspect.isfunction(value):
+            lines.append(f"    def {name}({arguments(meant(name, value))}) -> {result(value)}: ...")
+        elif name not in NOT_SHOWN and not name.startswith("_"):
+            raise TypeError(f"Tensor.{name} is a {type(value).__name__}: say how it is typed")
+    return "\n".join(lines) + "\n"
+
+
+def meant(name: str, method):
+    """Where the arguments of a method are written down: an in-place one takes its op's."""
+    if list(inspect.signature(method).parameters) != ["self", "args", "kwargs"]:
+        return method
+    if name.startswith("__i"):
+        return getattr(Tensor, name.replace("__i", "__"))
+    return getattr(ops, name.removesuffix("_"), method)
+
+
+def package() -> str:
+    lines = []
+    for name, value in sorted(vars(minidl).items()):
+        if name.startswith("_"):
+            continue
+        if inspect.isfunction(value) and getattr(ops, name, None) is value:
+            lines.append(f"def {name}({arguments(value, None)}) -> {result(value)}: ...")
+        elif inspect.ismodule(value):
+            lines.append(f"from . import {name} as {name}")
+        elif isinstance(value, dtypes.dtype):
+            lines.append(f"{name}: _dtype")
+        elif inspect.isfunction(value) or inspect.isclass(value):
+            home = value.__module__.removeprefix("minidl")
+            lines.append(f"from {home} import {value.__name__} as {name}")
+        else:
+            lines.append(f"{name}: {'builtins.float' if isinstance(value, float) else 'Any'}")
+    for name, home in minidl._LATER.items():
+        lines.append(f"from {'.' if home == f'.{name}' else home} import {name} as {name}")
+    return "\n" + "\n".join(lines) + "\n"
+
+
+def property_lines(name: str, value: property) -> list[str]:
+    kind = result(value.fget)
+    lines = ["    @property", f"    def {name}(self) -> {kind}: ..."]
+    if value.fset is not None:
+        lines += [f"    @{name}.setter", f"    def {name}(self, value: {kind}) -> None: ..."]
+    return lines
+
+
+def arguments(function, tensor: str | None = "self") -> str:
+    """The parameters, the first under another name. Forwards of two operands also take numbers."""
+    parameters = list(inspect.signature(function).parameters.values())
+    shown, before = [], inspect.Parameter.POSITIONAL_ONLY
+    for i, p in enumerate(parameters):
+        if i == 0 and tensor is not None:
+            shown.append(tensor)
+            continue
+        if p.kind is p.KEYWORD_ONLY and before not in (p.KEYWORD_ONLY, p.VAR_POSITIONAL):
+            shown.append("*")
+        before = p.kind
+        number = [q.annotation for q in parameters] == ["Array", "Array"]
+        kind = "Tensor | builtins.float" if number else said(p.annotation)
+        star = {p.VAR_POSITIONAL: "*", p.VAR_KEYWORD: "**"}.get(p.kind, "")
+        default = "" if p.default is p.empty else " = ..."
+        shown.append(f"{star}{p.name}: {kind}{default}")
+    return ", ".join(shown)
+
+
+def result(function) -> str:
+    if function.__name__ == "__init__":
+        return "None"
+    return said(inspect.signature(function).return_annotation)
+
+
+def said(annotation) -> str:
+    """An annotation in words that the stub knows."""
+    text = "Any" if annotation is inspect.Parameter.empty else str(annotation)
+    text = text.replace("builtins.", "").replace("Arrays", "Sequence[Tensor]")
+    return re.sub(r"[A-Za-z_][\w.]*", lambda m: WORDS.get(m[0], m[0]), text)
+
+
+if __name__ == "__main__":
+    for path, text in stubs().items():
+        path.write_text(text, encoding="utf-8")
