@@ -33,23 +33,6 @@ _OPERATORS = {
 }  # fmt: skip
 _COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge")
 
-# Functions of minidl whose first argument is the tensor: `minidl.exp(x)` is `x.exp()`.
-_METHODS = """
-    add sub mul div pow neg square reciprocal floor_divide remainder exp log log1p expm1 sqrt rsqrt
-    sin cos tanh sigmoid erf relu abs sign floor ceil trunc round maximum minimum clamp eq ne lt le
-    gt ge logical_and logical_or logical_xor logical_not isnan isinf isfinite clone
-    sum mean var std prod cumsum amax amin argmax argmin max min all any logsumexp softmax
-    log_softmax norm transpose squeeze unsqueeze narrow diagonal flatten movedim t split chunk
-    unbind roll tril triu repeat gather scatter scatter_add index_select masked_fill nonzero sort
-    argsort topk matmul mm bmm multinomial bernoulli
-""".split()
-
-# Methods that also exist in place, as `name_`.
-_IN_PLACE = """
-    add sub mul div pow neg square reciprocal exp log sqrt rsqrt tanh sigmoid relu abs floor ceil
-    round clamp masked_fill scatter scatter_add floor_divide remainder tril triu
-""".split()
-
 
 def _reflected(function: Callable) -> Callable:
     def reflected(self: Tensor, other: Any) -> Tensor:
@@ -81,10 +64,11 @@ def _comparison(name: str) -> Callable:
 
 
 def _attach() -> None:
-    for name in _METHODS:
-        setattr(Tensor, name, getattr(ops, name))
-    for name in _IN_PLACE:
-        setattr(Tensor, f"{name}_", _in_place_method(name))
+    for family in ops.FAMILIES:  # `minidl.exp(x)` is `x.exp()`
+        for name in getattr(family, "METHODS", ()):
+            setattr(Tensor, name, getattr(family, name))
+        for name in getattr(family, "IN_PLACE", ()):
+            setattr(Tensor, f"{name}_", _in_place_method(name))
     for name, function in _OPERATORS.items():
         setattr(Tensor, f"__{name}__", function)
         setattr(Tensor, f"__r{name}__", _reflected(function))

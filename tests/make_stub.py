@@ -5,6 +5,7 @@
 """
 
 import inspect
+import pkgutil
 import re
 from pathlib import Path
 
@@ -80,12 +81,10 @@ def meant(name: str, method):
 def package() -> str:
     lines = []
     for name, value in sorted(vars(minidl).items()):
-        if name.startswith("_"):
+        if name.startswith("_") or inspect.ismodule(value):
             continue
         if inspect.isfunction(value) and getattr(ops, name, None) is value:
             lines.append(f"def {name}({arguments(value, None)}) -> {result(value)}: ...")
-        elif inspect.ismodule(value):
-            lines.append(f"from . import {name} as {name}")
         elif isinstance(value, dtypes.dtype):
             lines.append(f"{name}: _dtype")
         elif inspect.isfunction(value) or inspect.isclass(value):
@@ -93,8 +92,11 @@ def package() -> str:
             lines.append(f"from {home} import {value.__name__} as {name}")
         else:
             lines.append(f"{name}: {'builtins.float' if isinstance(value, float) else 'Any'}")
-    for name, home in minidl._LATER.items():
-        lines.append(f"from {'.' if home == f'.{name}' else home} import {name} as {name}")
+    for name in ("load", "save"):
+        lines.append(f"from .io import {name} as {name}")
+    for _, name, _ in pkgutil.iter_modules(minidl.__path__):  # those imported later, too
+        if not name.startswith("_") and inspect.ismodule(vars(minidl).get(name, pkgutil)):
+            lines.append(f"from . import {name} as {name}")
     return "\n" + "\n".join(lines) + "\n"
 
 

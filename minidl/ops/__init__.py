@@ -28,9 +28,8 @@ from .reduce import *
 from .shape import *
 from .softmax import *
 
-__all__ = ["all_ops"]
-for _family in (
+FAMILIES = (
     _create, _elementwise, _compare, _shape, _index, _reduce, _softmax, _linalg, _conv, _pool,
     _norm, _loss, _random,
-):  # fmt: skip
-    __all__ += _family.__all__
+)  # fmt: skip
+__all__ = ["all_ops", *(name for family in FAMILIES for name in family.__all__)]

@@ -17,6 +17,9 @@ from ..tape import Tensor, wrap
 __all__ = """
     eq ne lt le gt ge logical_and logical_or logical_xor logical_not isnan isinf isfinite where
 """.split()
+METHODS = """
+    eq ne lt le gt ge logical_and logical_or logical_xor logical_not isnan isinf isfinite
+""".split()  # also methods of Tensor
 
 
 def module_of(a: Array | float, b: Array | float) -> Any:

@@ -21,6 +21,15 @@ __all__ = """
     expm1 sqrt rsqrt sin cos tanh sigmoid logsigmoid erf relu abs sign floor ceil trunc round
     maximum minimum clamp gelu clone
 """.split()
+METHODS = """
+    add sub mul div pow neg square reciprocal floor_divide remainder exp log log1p expm1 sqrt
+    rsqrt sin cos tanh sigmoid erf relu abs sign floor ceil trunc round maximum minimum clamp
+    clone
+""".split()  # also methods of Tensor
+IN_PLACE = """
+    add sub mul div pow neg square reciprocal exp log sqrt rsqrt tanh sigmoid relu abs floor
+    ceil round clamp floor_divide remainder
+""".split()  # also methods that write into their tensor: name_
 
 
 # ------------------------------------------------------------------------------------ arithmetic

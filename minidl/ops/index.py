@@ -16,6 +16,14 @@ from .shape import Shape, axis_of, cat
 __all__ = """
     gather scatter scatter_add index_select masked_fill nonzero sort argsort topk one_hot embedding
 """.split()
+METHODS = """
+    gather scatter scatter_add index_select masked_fill nonzero sort argsort topk
+""".split()  # also methods of Tensor
+IN_PLACE = [
+    "masked_fill",
+    "scatter",
+    "scatter_add",
+]  # also methods that write into their tensor: name_
 
 
 # ------------------------------------------------------------------------------------- x[index]

@@ -18,6 +18,7 @@ __all__ = [
     "matmul",
     "mm",
 ]
+METHODS = ["matmul", "mm", "bmm"]  # also methods of Tensor
 
 
 @op(result="strict")

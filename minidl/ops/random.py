@@ -19,6 +19,7 @@ __all__ = """
     rand randn rand_like randn_like randint randperm bernoulli normal multinomial dropout
     dropout2d
 """.split()
+METHODS = ["multinomial", "bernoulli"]  # also methods of Tensor
 
 
 def _float(dtype: object, name: str) -> object:

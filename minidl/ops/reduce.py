@@ -24,6 +24,9 @@ from .shape import Dim, axes_of, axis_of, cat, flatten, flip, narrow
 __all__ = """
     sum mean var std prod cumsum amax amin argmax argmin max min all any norm
 """.split()
+METHODS = """
+    sum mean var std prod cumsum amax amin argmax argmin max min all any norm
+""".split()  # also methods of Tensor
 
 
 max_, abs_ = max, abs  # Python's own; `max` below is the op

@@ -18,6 +18,11 @@ __all__ = """
     movedim t broadcast_tensors broadcast_shapes split chunk unbind cat stack flip roll tril triu
     pad repeat
 """.split()
+METHODS = """
+    transpose squeeze unsqueeze narrow diagonal flatten movedim t split chunk unbind roll tril
+    triu repeat
+""".split()  # also methods of Tensor
+IN_PLACE = ["tril", "triu"]  # also methods that write into their tensor: name_
 
 
 Dim = int | tuple[int, ...] | None

@@ -18,6 +18,7 @@ from .reduce import _need_float, _spread, _sum, amax
 from .shape import Dim, axes_of, axis_of
 
 __all__ = ["log_softmax", "logsumexp", "softmax"]
+METHODS = ["logsumexp", "softmax", "log_softmax"]  # also methods of Tensor
 
 
 @definition
