@@ -211,7 +211,7 @@ def general(op: Op) -> Callable:
             return _recorded(fused, inputs, arrays, out, aux, kwargs)
         if op.definition:
             return op.forward(*inputs, **kwargs)
-        arrays = tuple([x._array if isinstance(x, Tensor) else x for x in inputs])
+        arrays = tuple([None if x is None else x._array for x in inputs])
         try:
             out = op.forward(*([arrays] if op.variadic else arrays), **kwargs)
         except (ValueError, TypeError) as error:
@@ -226,22 +226,37 @@ def _recorded(
     op: Op, inputs: tuple, arrays: tuple, out: Any, aux: Any, kwargs: dict
 ) -> Tensor | tuple[Tensor, ...]:
     """Wraps the arrays that a forward returned, and records the call if an input needs it."""
-    like = next(a for a in arrays if a is not None)
-    results = [wrap(device.as_array(o, like)) for o in ((out,) if op.outputs == 1 else out)]
-    if op.view and device.xp(like).may_share_memory(results[0]._array, like):
-        make_view(op, inputs[0], results[0], kwargs)
+    like = arrays[0] if arrays[0] is not None else next(a for a in arrays if a is not None)
+    if op.outputs == 1:
+        results = [wrap(out if out.__class__ is ndarray else device.as_array(out, like))]
+        if op.view and _on_memory_of(like, results[0]._array):
+            make_view(op, inputs[0], results[0], kwargs)
+    else:
+        results = [wrap(device.as_array(o, like)) for o in out]
     if mode.grad and op.differentiable:
-        edges = tuple([edge_of(x) for x in inputs])
-        needs = sum([1 << i for i, edge in enumerate(edges) if edge is not None])
+        needs, edges = 0, []
+        for i, x in enumerate(inputs):
+            edge = None if x is None else x._node if x._view is None else synced(x)
+            edges.append(edge)
+            if edge is not None:
+                needs |= 1 << i
         if needs:
-            _record(op, edges, needs, inputs, results, aux, kwargs)
+            _record(op, tuple(edges), needs, inputs, results, aux, kwargs)
     return results[0] if op.outputs == 1 else tuple(results)
+
+
+def _on_memory_of(array: Any, result: Any) -> bool:
+    """Whether the result of a view op is a view of `array`, and not a copy."""
+    base = result.base
+    if base is None or base is array or base is array.base:
+        return base is not None
+    return device.xp(array).may_share_memory(result, array)
 
 
 def _record(
     op: Op, edges: tuple, needs: int, inputs: tuple, results: list, aux: Any, kwargs: dict
 ) -> None:
-    keep, saves_out, saves_shapes = op.plan(needs, len(inputs))
+    keep, saves_out, saves_shapes = op.plans.get(needs) or op.plan(needs, len(inputs))
     saved = ()
     if any(keep):
         kept = [entry(x) if k else NOTHING for x, k in zip(inputs, keep, strict=True)]
@@ -260,13 +275,15 @@ def _record(
 def _bind(op: Op, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
     """Sorts the arguments of a call into the op's tensor inputs and its complete keywords."""
     count = len(op.inputs)
-    inputs, rest = args[:count], args[count:]
-    if kwargs or len(inputs) < count or len(rest) > len(op.keywords):
+    inputs = args[:count]
+    if len(args) == len(op.parameters) and not kwargs:
+        keywords = dict(zip(op.keywords, args[count:], strict=True))
+    elif kwargs or len(inputs) < count or len(args) > len(op.parameters):
         inputs, keywords = _bind_by_name(op, args, kwargs)
     else:
-        keywords = op.defaults | dict(zip(op.keywords, rest, strict=False))
+        keywords = op.defaults | dict(zip(op.keywords, args[count:], strict=False))
     if op.variadic:
-        return tensors_of(op, inputs[0]), keywords
+        inputs = tensors_of(op, inputs[0])
     for i, x in enumerate(inputs):
         if not isinstance(x, Tensor) and not (x is None and op.inputs[i] in op.optional):
             raise TypeError(not_a_tensor(op.name, op.inputs[i], x))
