@@ -60,14 +60,19 @@ def synced(t: Tensor) -> Node | Leaf | None:
     """The node of a view, replayed on its root's node if the root was changed in place since."""
     view, cell = t._view, t._version
     if view.version != cell[0]:
-        view.version = cell[0]
         if view.root_node is not view.root._node:
+            if view.root._view is not None:  # t_, unsqueeze_ and their like made it a view
+                raise GraphError(
+                    "a view was used after its base changed its shape in place (t_, unsqueeze_, "
+                    "...) and then its values: make the view again."
+                )
             view.root_node = view.root._node
             source = alias(view.root)
             with grad_mode(True):
                 for op, kwargs in steps_of(view):
                     source = named(op.name)(source, **kwargs)
             t._node = source._node
+        view.version = cell[0]
     return t._node
 
 

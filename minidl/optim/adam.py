@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..device import xp
-from ..ops import tensor, zeros_like
 from ..tensor import Tensor
-from .optimizer import Optimizer, check_not_negative, check_switches
+from .optimizer import Optimizer, next_step
+from .options import check_betas, check_lr, check_not_negative, check_switches
 
 
 def adam_step(
@@ -113,26 +113,15 @@ class Adam(Optimizer):
         super().__init__(params, defaults)
 
     def _check_options(self, options: dict[str, Any]) -> None:
-        check_not_negative("learning rate", options["lr"])
+        check_lr(options["lr"])
         check_not_negative("epsilon value", options["eps"])
         check_not_negative("weight_decay value", options["weight_decay"])
-        for i, beta in enumerate(options["betas"]):
-            if not 0.0 <= beta < 1.0:
-                raise ValueError(
-                    f"Invalid beta parameter at index {i}: {beta} (it must be in [0, 1))"
-                )
+        check_betas(options["betas"])
         check_switches(self, options)
 
     def _update(self, p: Tensor, group: dict[str, Any]) -> None:
-        state = self.state[p]
-        if not state:
-            state["step"] = tensor(0.0)
-            state["exp_avg"] = zeros_like(p, requires_grad=False)
-            state["exp_avg_sq"] = zeros_like(p, requires_grad=False)
-            if group["amsgrad"]:
-                state["max_exp_avg_sq"] = zeros_like(p, requires_grad=False)
-        count = state["step"]._array
-        count += 1
+        names = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
+        state = self._state_of(p, *(names if group["amsgrad"] else names[:2]))
         beta1, beta2 = group["betas"]
         adam_step(
             p._array,
@@ -140,7 +129,7 @@ class Adam(Optimizer):
             state["exp_avg"]._array,
             state["exp_avg_sq"]._array,
             state["max_exp_avg_sq"]._array if group["amsgrad"] else None,
-            step=int(count),
+            step=next_step(state),
             lr=float(group["lr"]),
             beta1=float(beta1),
             beta2=float(beta2),

@@ -1,45 +1,50 @@
-"""What optimizers share: parameter groups, state, saving and loading, `zero_grad`, `step`.
+"""What optimizers share: parameter groups, state, saving and loading, hooks, `zero_grad`, `step`.
 
-An update rule (`sgd.py`, `adam.py`) adds its options, a check of them, and `_update`, which moves
-one parameter.
+An update rule (`sgd.py`, `adam.py`, ...) adds its options, a check of them, and `_update`, which
+moves one parameter.
 """
 
 from __future__ import annotations
 
-import inspect
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from copy import deepcopy
-from difflib import get_close_matches
-from functools import wraps
 from itertools import chain
 from typing import Any
 
 from ..autograd import enable_grad
 from ..nn.parameter import clear_grads
+from ..ops import tensor, zeros_like
 from ..tape import bump
 from ..tensor import Tensor
+from .hooks import (
+    Hooked,
+    register_optimizer_step_post_hook,
+    register_optimizer_step_pre_hook,
+)
+from .options import check_argument_names
 
-# What other libraries call the arguments; names too far from ours for difflib to find.
-OTHER_NAMES = {
-    "learning_rate": "lr",
-    "rate": "lr",
-    "step_size": "lr",
-    "alpha": "lr",
-    "beta1": "betas",
-    "beta2": "betas",
-    "beta_1": "betas",
-    "beta_2": "betas",
-    "epsilon": "eps",
-    "wd": "weight_decay",
-    "l2": "weight_decay",
-    "decay": "weight_decay",
-    "parameters": "params",
-}
+__all__ = [
+    "Optimizer",
+    "next_step",
+    "register_optimizer_step_post_hook",
+    "register_optimizer_step_pre_hook",
+    "required",
+]
 
 
-class Optimizer:
+class _Required:
+    """As a default in `Optimizer.__init__`: every group must set this option itself."""
+
+    def __repr__(self) -> str:
+        return "<required parameter>"
+
+
+required = _Required()
+
+
+class Optimizer(Hooked):
     """Base class of the optimizers (PyTorch's `torch.optim.Optimizer`).
 
     params: tensors, (name, tensor) pairs, or dicts `{"params": ..., option: value}`, one per group.
@@ -49,16 +54,9 @@ class Optimizer:
     A subclass overrides either `_update` (one parameter) or the whole `step`.
     """
 
-    _step_called = False  # a learning-rate schedule warns when it is stepped first
-
     def __new__(cls, *args: Any, **kwargs: Any) -> Optimizer:
-        _check_argument_names(cls, kwargs)
+        check_argument_names(cls, kwargs)
         return super().__new__(cls)
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        if "step" in cls.__dict__:
-            cls.step = _marking_step(cls.step)
 
     def __init__(self, params: Iterable, defaults: dict[str, Any]) -> None:
         self.defaults = defaults
@@ -118,7 +116,11 @@ class Optimizer:
         self._check_params(params)
         self._check_against_groups(param_group)
         for option, default in self.defaults.items():
-            param_group.setdefault(option, default)
+            if param_group.setdefault(option, default) is required:
+                raise ValueError(
+                    f"parameter group didn't specify a value of required optimization parameter "
+                    f"{option}"
+                )
         self._check_options(param_group)
         self.param_groups.append(param_group)
 
@@ -152,7 +154,6 @@ class Optimizer:
 
         closure: recomputes the loss and its gradients; its value is returned.
         """
-        self._step_called = True
         loss = None
         if closure is not None:
             with enable_grad():
@@ -168,6 +169,14 @@ class Optimizer:
         """Move the parameter `p` by its gradient, with the options of `group`."""
         raise NotImplementedError(f"{type(self).__name__} defines neither step nor _update")
 
+    def _state_of(self, p: Tensor, *names: str) -> dict[str, Any]:
+        """What is remembered about `p`; at first a count of steps, and zeros under the names."""
+        state = self.state[p]
+        if not state:
+            state["step"] = tensor(0.0)
+            state.update({name: zeros_like(p) for name in names})
+        return state
+
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients (`p.grad = None`), or fill them with zeros in place."""
         clear_grads(chain.from_iterable(g["params"] for g in self.param_groups), set_to_none)
@@ -177,20 +186,25 @@ class Optimizer:
 
         Its tensors are the optimizer's own, not copies.
         """
+        for hook in self._hooks["before state_dict"].values():
+            hook(self)
         params = chain.from_iterable(group["params"] for group in self.param_groups)
         number: dict[int, int] = {}
         for i, p in enumerate(params):
             number.setdefault(id(p), i)
         groups = []
         for group in self.param_groups:
-            packed = {key: value for key, value in group.items() if key != "params"}
-            packed["params"] = [number[id(p)] for p in group["params"]]
-            groups.append(packed)
+            options = {key: value for key, value in group.items() if key != "params"}
+            groups.append({**options, "params": [number[id(p)] for p in group["params"]]})
         state = {
             (number[id(key)] if isinstance(key, Tensor) else key): value
             for key, value in self.state.items()
         }
-        return {"state": state, "param_groups": groups}
+        packed = {"state": state, "param_groups": groups}
+        for hook in self._hooks["after state_dict"].values():
+            changed = hook(self, packed)
+            packed = packed if changed is None else changed
+        return packed
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over options and state saved by `state_dict`, matching parameters by their order.
@@ -198,6 +212,10 @@ class Optimizer:
         The tensors are copied; all but `step` take the dtype and device of their parameter. Raises
         ValueError if the groups differ in number or size; then nothing is changed.
         """
+        state_dict = state_dict.copy()
+        for hook in self._hooks["before load_state_dict"].values():
+            changed = hook(self, state_dict)
+            state_dict = state_dict if changed is None else changed
         saved_groups = deepcopy(state_dict["param_groups"])
         if len(saved_groups) != len(self.param_groups):
             raise ValueError(
@@ -224,6 +242,8 @@ class Optimizer:
             else:
                 state[key] = value
         self.__setstate__({"state": state, "param_groups": saved_groups})
+        for hook in self._hooks["after load_state_dict"].values():
+            hook(self)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take over attributes: from `load_state_dict`, a copy, or a pickle."""
@@ -239,23 +259,6 @@ class Optimizer:
         return text + ")"
 
 
-def check_not_negative(name: str, value: float) -> None:
-    """Raise ValueError, in PyTorch's words, for a negative option (or NaN)."""
-    if not value >= 0.0:
-        raise ValueError(f"Invalid {name}: {value} (it must be 0 or more)")
-
-
-def check_switches(optimizer: Optimizer, options: dict[str, Any]) -> None:
-    """Refuse `differentiable`, and `fused` with `foreach`; alone these two ask for speed only."""
-    if options["differentiable"]:
-        raise NotImplementedError(
-            f"{type(optimizer).__name__}: differentiable=True is not supported: the step works "
-            "in place on arrays; to differentiate through it write it as operations on tensors."
-        )
-    if options["fused"] and options["foreach"]:
-        raise RuntimeError("`fused` and `foreach` cannot be `True` together.")
-
-
 def _state_for(param: Tensor, value: Any, key: str | None = None) -> Any:
     """A copy of a loaded state value, its tensors in the parameter's dtype and device.
 
@@ -268,33 +271,15 @@ def _state_for(param: Tensor, value: Any, key: str | None = None) -> Any:
         return value.detach().clone().to(device=param.device, dtype=dtype)
     if isinstance(value, dict):
         return {k: _state_for(param, v, k) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_state_for(param, v) for v in value)
     return deepcopy(value)
 
 
-def _check_argument_names(cls: type, kwargs: dict[str, Any]) -> None:
-    """Raise TypeError for a keyword that `cls` does not take, naming the nearest it takes."""
-    accepted = inspect.signature(cls.__init__).parameters
-    if any(p.kind is p.VAR_KEYWORD for p in accepted.values()):
-        return
-    names = [name for name in accepted if name != "self"]
-    for name in kwargs:
-        if name in names:
-            continue
-        known = [n for n in [OTHER_NAMES.get(name.lower())] if n in names]
-        nearest = known or get_close_matches(name, names, n=1, cutoff=0.5)
-        hint = f"; did you mean '{nearest[0]}'?" if nearest else "."
-        raise TypeError(
-            f"{cls.__name__} got an unexpected keyword argument '{name}'{hint} "
-            f"It takes: {', '.join(names)}."
-        )
-
-
-def _marking_step(step: Callable) -> Callable:
-    """`step` of a user's optimizer, noting that it was called."""
-
-    @wraps(step)
-    def marked(self: Optimizer, *args: Any, **kwargs: Any) -> Any:
-        self._step_called = True
-        return step(self, *args, **kwargs)
-
-    return marked
+def next_step(state: dict[str, Any]) -> int:
+    """Count one more step of a parameter; the number of the first is 1."""
+    if not isinstance(state["step"], Tensor):  # so do old files of PyTorch have it
+        state["step"] = tensor(float(state["step"]))
+    count = state["step"]._array
+    count += 1
+    return int(count)

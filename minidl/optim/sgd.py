@@ -7,7 +7,8 @@ from typing import Any
 
 from ..ops import zeros_like
 from ..tensor import Tensor
-from .optimizer import Optimizer, check_not_negative, check_switches
+from .optimizer import Optimizer
+from .options import check_lr, check_not_negative, check_switches
 
 
 def sgd_step(
@@ -80,7 +81,7 @@ class SGD(Optimizer):
         super().__init__(params, defaults)
 
     def _check_options(self, options: dict[str, Any]) -> None:
-        check_not_negative("learning rate", options["lr"])
+        check_lr(options["lr"])
         check_not_negative("momentum value", options["momentum"])
         check_not_negative("weight_decay value", options["weight_decay"])
         if options["nesterov"] and (options["momentum"] <= 0 or options["dampening"] != 0):
@@ -91,8 +92,8 @@ class SGD(Optimizer):
         momentum, dampening, buffer = group["momentum"], group["dampening"], None
         if momentum != 0:
             state = self.state[p]
-            if "momentum_buffer" not in state:
-                state["momentum_buffer"] = zeros_like(p, requires_grad=False)
+            if state.get("momentum_buffer") is None:
+                state["momentum_buffer"] = zeros_like(p)
                 dampening = 0
             buffer = state["momentum_buffer"]._array
         sgd_step(
