@@ -45,6 +45,7 @@ from .dtypes import (
 )
 from .dtypes import bool_ as bool
 from .errors import DeviceError, DTypeError, GraphError, ShapeError
+from .legacy import *
 from .ops import *
 from .random import (
     Generator,
@@ -55,10 +56,15 @@ from .random import (
     seed,
     set_rng_state,
 )
+from .size import Size
+from .switches import *
 from .tape import Tensor
+from .type_info import can_cast, finfo, iinfo, promote_types, result_type
 
 # Imported when first used, so that `import minidl` stays quick.
-_LATER = {name: f".{name}" for name in ("datasets", "io", "nn", "optim", "testing", "utils")}
+_LATER = {
+    name: f".{name}" for name in ("datasets", "io", "linalg", "nn", "optim", "testing", "utils")
+}
 _LATER |= {"load": ".io", "save": ".io"}
 
 

@@ -14,6 +14,7 @@ What now?
 
   python -m minidl doctor          what is installed, what is missing, what to do about it
   python -m minidl doctor --lines  count the lines of the core
+  python -m minidl run train.py    run a file written for PyTorch
 
 In a clone of the source:
   python examples/hello_tensor.py  the first thing to read and run
@@ -48,11 +49,31 @@ def main(arguments: list[str] | None = None) -> int:
         action="store_true",
         help=f"count the lines of the core instead; fail above {MOST_LINES}",
     )
+    text = "run a Python file written for PyTorch: `import torch` gives minidl"
+    runs = verbs.add_parser("run", help=text, description=text)
+    runs.add_argument("script", help="the file")
+    runs.add_argument("arguments", nargs=argparse.REMAINDER, help="what the file is given")
     options = parser.parse_args(arguments)
     if options.verb is None:
         print(WELCOME)
         return 0
+    if options.verb == "run":
+        return run_script(options.script, options.arguments)
     return count_lines() if options.lines else examine()
+
+
+def run_script(script: str, arguments: list[str]) -> int:
+    """Run a file written for PyTorch; 2 if it is not there."""
+    from .run import run
+
+    try:
+        run(script, arguments)
+    except FileNotFoundError as error:
+        if error.filename is not None:
+            raise  # the script's own
+        print(error, file=sys.stderr)
+        return 2
+    return 0
 
 
 def count_lines() -> int:

@@ -15,13 +15,14 @@ import numpy as np
 
 from . import backward as _walk
 from . import device as devices
-from . import dtypes, ops
+from . import dtypes, legacy, ops
 from .errors import DeviceError, DTypeError, GraphError, ShapeError
 from .hooks import RemovableHandle, hooks_of
 from .ops import create, elementwise, index
 from .ops.shape import axis_of, shape_of
 from .promotion import cast
 from .protocols import Protocols
+from .size import Size
 from .tape import Leaf, Node, Tensor, wrap
 from .views import Retain, edge_of, in_place, write
 
@@ -107,14 +108,14 @@ class _Methods:
     # ---- what it is
 
     @property
-    def shape(self: Tensor) -> tuple[int, ...]:
+    def shape(self: Tensor) -> Size:
         """Sizes of the dimensions."""
-        return self._array.shape
+        return Size(self._array.shape)
 
     def size(self: Tensor, dim: int | None = None) -> Any:
         """The shape, or the size of one dimension."""
         shape = self._array.shape
-        return shape if dim is None else shape[axis_of(dim, len(shape), "size")]
+        return Size(shape) if dim is None else shape[axis_of(dim, len(shape), "size")]
 
     @property
     def ndim(self: Tensor) -> int:
@@ -159,12 +160,12 @@ class _Methods:
         steps = tuple(s // self._array.itemsize for s in self._array.strides)
         return steps if dim is None else steps[dim]
 
-    def is_contiguous(self: Tensor) -> bool:
+    def is_contiguous(self: Tensor, memory_format: Any = None) -> bool:
         """Whether its elements lie in row-major order without gaps."""
         return self._array.flags.c_contiguous
 
-    def contiguous(self: Tensor) -> Tensor:
-        """Itself if contiguous, else a copy that is."""
+    def contiguous(self: Tensor, memory_format: Any = None) -> Tensor:
+        """Itself if contiguous, else a copy that is, in row-major order."""
         return self if self._array.flags.c_contiguous else ops.clone(self)
 
     def data_ptr(self: Tensor) -> int:
@@ -287,6 +288,10 @@ class _Methods:
             t = cast(t, dtypes.to_numpy(dtype))
         return ops.clone(self) if t is self and kwargs.get("copy") else t
 
+    def type(self: Tensor, dtype: Any = None, non_blocking: builtins.bool = False) -> Any:
+        """Without arguments PyTorch's name of its type, as "torch.FloatTensor"; else in `dtype`."""
+        return legacy.name_of(self.dtype) if dtype is None else self.to(legacy.type_of(dtype))
+
     def type_as(self: Tensor, other: Tensor) -> Tensor:
         """In the type of other."""
         return self.to(other.dtype)
@@ -295,9 +300,13 @@ class _Methods:
         """On the CPU."""
         return self.to("cpu")
 
-    def cuda(self: Tensor, device: Any = None) -> Tensor:
+    def cuda(self: Tensor, device: Any = None, non_blocking: builtins.bool = False) -> Tensor:
         """On the GPU."""
         return self.to("cuda" if device is None else devices.device("cuda", device))
+
+    def pin_memory(self: Tensor) -> Tensor:
+        """Itself: transfers to the GPU do not need pinned memory."""
+        return self
 
     def float(self: Tensor) -> Tensor:
         """In float32."""
@@ -471,14 +480,6 @@ class _Methods:
     def addcdiv_(self: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) -> Tensor:
         """self += value * tensor1 / tensor2"""
         return self.add_(tensor1 / tensor2, alpha=value)
-
-    def new_zeros(self: Tensor, *size: Any, dtype: Any = None) -> Tensor:
-        """Zeros in its type, on its device."""
-        return ops.zeros(shape_of(size), dtype=dtype or self.dtype, device=self.device)
-
-    def new_ones(self: Tensor, *size: Any, dtype: Any = None) -> Tensor:
-        """Ones in its type, on its device."""
-        return ops.ones(shape_of(size), dtype=dtype or self.dtype, device=self.device)
 
 
 def _bitwise(symbol: str, function: Callable, a: Tensor, b: Any) -> Tensor:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,14 +12,14 @@ from .. import dtypes
 from ..device import Array, backend, device_of, of
 from ..device import device as Device
 from ..errors import DTypeError, ShapeError
-from ..tape import Leaf, Tensor, wrap
+from ..tape import Leaf, Tensor, named_like, wrap
 from .shape import shape_of
 
 __all__ = """
     tensor as_tensor from_numpy from_dlpack zeros ones empty full zeros_like ones_like empty_like
-    full_like arange linspace eye
+    full_like arange linspace logspace eye scalar_tensor tril_indices triu_indices empty_strided
+    empty_permuted frombuffer asarray
 """.split()
-
 
 Where = str | Device | None
 
@@ -129,6 +130,46 @@ def from_dlpack(source: Any) -> Tensor:
     return wrap(home.module.from_dlpack(source))
 
 
+def frombuffer(
+    buffer: Any, *, dtype: object, count: int = -1, offset: int = 0, requires_grad: bool = False
+) -> Tensor:
+    """A vector on the memory of a Python buffer (bytearray, mmap, ...), `offset` bytes in.
+
+    https://docs.pytorch.org/docs/stable/generated/torch.frombuffer.html
+    """
+    return made(np.frombuffer(buffer, dtypes.to_numpy(dtype), count, offset), requires_grad)
+
+
+def asarray(
+    obj: Any,
+    *,
+    dtype: object = None,
+    device: Where = None,
+    copy: bool | None = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """`as_tensor`, with a copy if asked; copy=False refuses where one is needed.
+
+    https://docs.pytorch.org/docs/stable/generated/torch.asarray.html
+    """
+    if copy:
+        return tensor(obj, dtype=dtype, device=device, requires_grad=requires_grad)
+    t = as_tensor(obj, dtype, device)
+    shared = t is obj or (isinstance(obj, np.ndarray) and np.may_share_memory(obj, t._array))
+    if copy is False and not shared:
+        raise ValueError("asarray: copy=False, but this needs a copy.")
+    return t.requires_grad_() if requires_grad else t
+
+
+def sized(make: Callable) -> Callable:
+    """Lets `make(2, 3)` and `make((2, 3))` also be written `make(size=(2, 3))`."""
+
+    def call(*args: Any, size: Sequence[int] | None = None, **kwargs: Any) -> Tensor:
+        return make(*(args if size is None else (*args, size)), **kwargs)
+
+    return named_like(make, call)
+
+
 def _filled(name: str, size: tuple, dtype: object, device: Where, *value: Any) -> Array:
     shape = shape_of(size)
     if any(n < 0 for n in shape):
@@ -137,6 +178,7 @@ def _filled(name: str, size: tuple, dtype: object, device: Where, *value: Any) -
     return getattr(backend(device or "cpu").module, name)(shape, *value, dtype=kind)
 
 
+@sized
 def zeros(
     *size: int | Sequence[int],
     dtype: object = None,
@@ -147,6 +189,7 @@ def zeros(
     return made(_filled("zeros", size, dtype, device), requires_grad)
 
 
+@sized
 def ones(
     *size: int | Sequence[int],
     dtype: object = None,
@@ -157,6 +200,7 @@ def ones(
     return made(_filled("ones", size, dtype, device), requires_grad)
 
 
+@sized
 def empty(
     *size: int | Sequence[int],
     dtype: object = None,
@@ -235,11 +279,14 @@ def arange(
     """
     if end is None:
         start, end = 0, start
-    if step == 0 or (end - start) * step < 0:
-        raise ValueError(f"arange: step {step} does not lead from {start} to {end}.")
+    start, end, step = (_number(v, "arange") for v in (start, end, step))
     fractional = any(isinstance(v, float) for v in (start, end, step))
     kind = dtypes.default_float() if fractional else dtypes.I64
     kind = kind if dtype is None else dtypes.to_numpy(dtype)
+    if kind == dtypes.I64:
+        start, end, step = int(start), int(end), int(step)
+    if step == 0 or (end - start) * step < 0:
+        raise ShapeError(f"arange: step {step} does not lead from {start} to {end}.")
     return made(backend(device or "cpu").module.arange(start, end, step, dtype=kind), requires_grad)
 
 
@@ -252,10 +299,52 @@ def linspace(
     device: Where = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """`steps` numbers at equal distances from start to end, both included."""
+    """`steps` numbers at equal distances from start to end, both included.
+
+    https://docs.pytorch.org/docs/stable/generated/torch.linspace.html
+    """
     kind = dtypes.default_float() if dtype is None else dtypes.to_numpy(dtype)
-    values = backend(device or "cpu").module.linspace(start, end, steps)
-    return made(values.astype(kind), requires_grad)
+    return made(_steps("linspace", start, end, steps, kind, device).astype(kind), requires_grad)
+
+
+def _steps(name: str, start: Any, end: Any, steps: int, kind: np.dtype, device: Where) -> Array:
+    """start ... end in float64, each half counted from its own end, as in PyTorch."""
+    start, end = _number(start, name), _number(end, name)
+    if operator.index(steps) < 0:
+        raise ShapeError(f"{name}: the number of steps must not be negative, got {steps}.")
+    if kind.kind != "f":
+        start, end = int(start), int(end)
+    xp = backend(device or "cpu").module
+    i, step = xp.arange(steps), (end - start) / max(steps - 1, 1)
+    return xp.where(i < (steps + 1) // 2, start + step * i, end - step * (steps - 1 - i))
+
+
+def _number(value: Any, name: str) -> Any:
+    """A Python number, which may come as a 0-d tensor."""
+    if not isinstance(value, Tensor):
+        return value
+    if value._array.ndim:
+        raise ShapeError(f"{name}: expected a number or a 0-d tensor, got {value._array.shape}.")
+    return value._array.item()
+
+
+def logspace(
+    start: float,
+    end: float,
+    steps: int,
+    base: float = 10.0,
+    *,
+    dtype: object = None,
+    device: Where = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """base ** linspace(start, end, steps).
+
+    https://docs.pytorch.org/docs/stable/generated/torch.logspace.html
+    """
+    kind = dtypes.default_float() if dtype is None else dtypes.to_numpy(dtype)
+    exponents = _steps("logspace", start, end, steps, kind, device)
+    return made((float(base) ** exponents).astype(kind), requires_grad)
 
 
 def eye(
@@ -266,6 +355,91 @@ def eye(
     device: Where = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """The matrix (n, m) with ones on its diagonal."""
+    """The matrix (n, m) with ones on its diagonal.
+
+    https://docs.pytorch.org/docs/stable/generated/torch.eye.html
+    """
+    if n < 0 or (m or 0) < 0:
+        raise ShapeError(f"eye: sizes must not be negative, got {n} and {m}.")
     kind = dtypes.default_float() if dtype is None else dtypes.to_numpy(dtype)
     return made(backend(device or "cpu").module.eye(n, m, dtype=kind), requires_grad)
+
+
+def scalar_tensor(
+    s: float, *, dtype: object = None, device: Where = None, requires_grad: bool = False
+) -> Tensor:
+    """A 0-d tensor of a number, in the default float type unless another is given."""
+    kind = dtypes.default_float() if dtype is None else dtypes.to_numpy(dtype)
+    return made(backend(device or "cpu").module.asarray(s, kind), requires_grad)
+
+
+def tril_indices(
+    row: int, col: int, offset: int = 0, *, dtype: object = None, device: Where = None
+) -> Tensor:
+    """The positions on and below a diagonal of a (row, col) matrix, as (2, n), row by row.
+
+    https://docs.pytorch.org/docs/stable/generated/torch.tril_indices.html
+    """
+    return _triangle_places("tril", row, col, offset, dtype, device)
+
+
+def triu_indices(
+    row: int, col: int, offset: int = 0, *, dtype: object = None, device: Where = None
+) -> Tensor:
+    """The positions on and above a diagonal of a (row, col) matrix, as (2, n), row by row.
+
+    https://docs.pytorch.org/docs/stable/generated/torch.triu_indices.html
+    """
+    return _triangle_places("triu", row, col, offset, dtype, device)
+
+
+def _triangle_places(
+    name: str, row: int, col: int, offset: int, dtype: object, device: Where
+) -> Tensor:
+    xp = backend(device or "cpu").module
+    inside = getattr(xp, name)(xp.ones((row, col), bool), offset)
+    kind = dtypes.I64 if dtype is None else dtypes.to_numpy(dtype)
+    return wrap(xp.stack(inside.nonzero()).astype(kind))
+
+
+def empty_strided(
+    size: Sequence[int],
+    stride: Sequence[int],
+    *,
+    dtype: object = None,
+    device: Where = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Memory with any content, element [i, j, ...] at i * stride[0] + j * stride[1] + ...
+
+    https://docs.pytorch.org/docs/stable/generated/torch.empty_strided.html
+    """
+    shape, steps = tuple(size), tuple(stride)
+    if len(shape) != len(steps):
+        raise ShapeError(f"empty_strided: {len(shape)} sizes, but {len(steps)} strides.")
+    last = sum((n - 1) * step for n, step in zip(shape, steps, strict=True))
+    memory = _filled("empty", (0 if 0 in shape else last + 1,), dtype, device)
+    xp, width = of(memory).module, memory.itemsize
+    steps = tuple(step * width for step in steps)
+    return made(xp.lib.stride_tricks.as_strided(memory, shape=shape, strides=steps), requires_grad)
+
+
+def empty_permuted(
+    size: Sequence[int],
+    physical_layout: Sequence[int],
+    *,
+    dtype: object = None,
+    device: Where = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Memory with any content whose dimensions lie in the order `physical_layout`, outermost first.
+
+    https://docs.pytorch.org/docs/stable/generated/torch.empty_permuted.html
+    """
+    order = list(physical_layout)
+    if sorted(order) != list(range(len(size))):
+        raise ShapeError(
+            f"empty_permuted: {tuple(order)} does not name each of {len(size)} dimensions once."
+        )
+    memory = _filled("empty", (tuple(size[d] for d in order),), dtype, device)
+    return made(memory.transpose([order.index(d) for d in range(len(order))]), requires_grad)

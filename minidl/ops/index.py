@@ -14,16 +14,12 @@ from .compare import _lifted, _where, where
 from .shape import Shape, axis_of, cat
 
 __all__ = """
-    gather scatter scatter_add index_select masked_fill nonzero sort argsort topk one_hot embedding
+    gather scatter_add index_select masked_fill nonzero sort argsort topk one_hot embedding
 """.split()
 METHODS = """
-    gather scatter scatter_add index_select masked_fill nonzero sort argsort topk
+    gather scatter_add index_select masked_fill nonzero sort argsort topk
 """.split()  # also methods of Tensor
-IN_PLACE = [
-    "masked_fill",
-    "scatter",
-    "scatter_add",
-]  # also methods that write into their tensor: name_
+IN_PLACE = ["masked_fill", "scatter_add"]  # also methods that write into their tensor: name_
 
 
 # ------------------------------------------------------------------------------------- x[index]
@@ -262,12 +258,24 @@ def check_range(positions: Array, low: int, high: int, name: str) -> None:
         )
 
 
+def check_type(input: Tensor, src: Tensor, name: str) -> None:
+    """Raises DTypeError unless what is put into input has its type."""
+    need_tensors(name, input=input, src=src)
+    if src._array.dtype != input._array.dtype:
+        raise DTypeError(
+            f"{name}: src must have the type of input, {input._array.dtype}, got "
+            f"{src._array.dtype}; convert it with .to()."
+        )
+
+
 @op
 def _gather(input: Array, index: Array, dim: int) -> Array:
     """y[i][j] = input[index[i][j]][j] for dim 0, and so on"""
     if input.ndim == 0:
         return input.reshape(1)[index.reshape(-1)].reshape(index.shape)
     axis = axis_of(dim, input.ndim, "gather")
+    if index.size == 0:
+        return input.reshape(-1)[:0].reshape(index.shape)
     _check_positions(input, axis, index, "gather")
     return input[_grid(index, axis)]
 
@@ -296,6 +304,8 @@ def _scatter_add(input: Array, index: Array, src: Array, dim: int) -> Array:
         xp(input).add.at(out.reshape(1), index.reshape(-1), src.reshape(-1))
         return out
     axis = axis_of(dim, input.ndim, "scatter_add")
+    if index.size == 0:
+        return out
     _check_positions(input, axis, index, "scatter_add")
     xp(input).add.at(out, _grid(index, axis), src[tuple(slice(n) for n in index.shape)])
     return out
@@ -320,21 +330,8 @@ def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
 
     https://docs.pytorch.org/docs/stable/generated/torch.Tensor.scatter_add_.html
     """
+    check_type(input, src, "scatter_add")
     return _scatter_add(input, index, src, dim)
-
-
-def scatter(input: Tensor, dim: int, index: Tensor, src: Tensor | float) -> Tensor:
-    """y = input, with src (a tensor or a number) put at the places that the index names.
-
-    https://docs.pytorch.org/docs/stable/generated/torch.Tensor.scatter_.html
-    """
-    axis = axis_of(dim, input._array.ndim, "scatter")
-    _check_positions(input._array, axis, index._array, "scatter")
-    if isinstance(src, Tensor):
-        src = _index(src, tuple(slice(n) for n in index._array.shape))
-    out = input.clone()
-    write(out, _grid(index._array, axis), src)
-    return out
 
 
 def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
@@ -343,6 +340,8 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     https://docs.pytorch.org/docs/stable/generated/torch.index_select.html
     """
     axis = axis_of(dim, input._array.ndim, "index_select")
+    if input._array.ndim == 0:
+        return index_select(input.reshape(1), 0, index).reshape(())
     if index._array.dtype.kind not in "iu":
         raise DTypeError(f"index_select: the index must be integers, got {index._array.dtype}.")
     check_range(index._array, 0, input._array.shape[axis], "index_select")
@@ -354,6 +353,8 @@ def masked_fill(input: Tensor, mask: Tensor, value: float | Tensor) -> Tensor:
 
     https://docs.pytorch.org/docs/stable/generated/torch.Tensor.masked_fill_.html
     """
+    if isinstance(value, Tensor) and value._array.ndim:
+        raise ShapeError(f"masked_fill: value must be a number, got shape {value._array.shape}.")
     value = _lifted(input, value, input)
     if value._array.dtype != input._array.dtype:
         value = cast(value, input._array.dtype)
@@ -362,7 +363,11 @@ def masked_fill(input: Tensor, mask: Tensor, value: float | Tensor) -> Tensor:
 
 def nonzero(input: Tensor, as_tuple: bool = False) -> Tensor | tuple[Tensor, ...]:
     """The positions (n, ndim) of the elements that are not 0, or one tensor per dimension."""
-    found = [wrap(a) for a in xp(input._array).nonzero(input._array)]
+    array = input._array
+    if array.ndim == 0:
+        found = nonzero(input.reshape(1), as_tuple)
+        return found if as_tuple else found[:, :0]
+    found = [wrap(a) for a in xp(array).nonzero(array)]
     return tuple(found) if as_tuple else cat([f.unsqueeze(1) for f in found], 1)
 
 

@@ -9,7 +9,7 @@ from ..errors import DTypeError, ShapeError
 from ..makers import op
 from ..promotion import refuse_half
 from ..tape import Tensor
-from .shape import reshape, squeeze, transpose, unsqueeze
+from .shape import diagonal, reshape, squeeze, transpose, unsqueeze
 
 __all__ = [
     "bmm",
@@ -144,12 +144,13 @@ def _einsum_rule(g: Tensor, needs: tuple, operands: list[Tensor], subscripts: st
 def einsum(equation: str, *operands: Tensor) -> Tensor:
     """Sums of products over named dimensions: einsum("bij,bjk->bik", a, b).
 
-    Letters name dimensions, `...` the rest; letters missing after `->` are summed over. A letter
-    may not stand twice in one operand (use diagonal).
+    Letters name dimensions, `...` the rest; letters missing after `->` are summed over; a letter
+    that stands twice in one operand takes its diagonal.
     https://docs.pytorch.org/docs/stable/generated/torch.einsum.html
     """
     if len(operands) == 1 and isinstance(operands[0], (list, tuple)):
         operands = tuple(operands[0])
+    operands = list(operands)
     terms, _, result = equation.replace(" ", "").partition("->")
     letters = terms.split(",")
     if len(letters) != len(operands):
@@ -175,15 +176,26 @@ def einsum(equation: str, *operands: Tensor) -> Tensor:
         letters[k] = term = term.replace("...", "".join(rest[rank - own :]) if own > 0 else "")
         if len(term) != x._array.ndim:
             raise ShapeError(f"einsum: {term!r} does not fit a tensor of shape {x._array.shape}.")
-        if len(set(term)) < len(term):
-            raise ShapeError(f"einsum: a letter stands twice in {term!r}; use diagonal().")
+        letters[k], operands[k] = term, x = _diagonals(term, x)
         for c, n in zip(term, x._array.shape, strict=True):
             if sizes.setdefault(c, n) != n and 1 not in (n, sizes[c]):
                 raise ShapeError(f"einsum: dimension {c!r} has sizes {sizes[c]} and {n}.")
             sizes[c] = max(sizes[c], n)
-    operands = tuple(_widen(x, term, sizes) for x, term in zip(operands, letters, strict=True))
+    operands = [_widen(x, term, sizes) for x, term in zip(operands, letters, strict=True)]
     result = result.replace("...", "".join(rest))
     return _einsum(operands, f"{','.join(letters)}->{result}")
+
+
+def _diagonals(term: str, x: Tensor) -> tuple[str, Tensor]:
+    """A term in which no letter stands twice, for the diagonals of x."""
+    for c in sorted(set(term)):
+        while term.count(c) > 1:
+            i, j = term.index(c), term.rindex(c)
+            if x._array.shape[i] != x._array.shape[j]:
+                raise ShapeError(f"einsum: dimension {c!r} has two sizes in {x._array.shape}.")
+            x = diagonal(x, 0, i, j)
+            term = term[:i] + term[i + 1 : j] + term[j + 1 :] + c
+    return term, x
 
 
 def _widen(x: Tensor, term: str, sizes: dict[str, int]) -> Tensor:

@@ -12,14 +12,16 @@ from ..errors import DTypeError, ShapeError
 from ..makers import op
 from ..random import Generator, draw, normals, uniforms
 from ..tape import Tensor, wrap
-from .create import made
+from .create import made, sized
 from .shape import shape_of
 
 __all__ = """
-    rand randn rand_like randn_like randint randperm bernoulli normal multinomial dropout
-    dropout2d
+    rand randn rand_like randn_like randint randint_like randperm bernoulli normal multinomial
+    dropout dropout2d
 """.split()
-METHODS = ["multinomial", "bernoulli"]  # also methods of Tensor
+METHODS = """
+    multinomial bernoulli random_ exponential_ geometric_ log_normal_ cauchy_
+""".split()  # also methods of Tensor
 
 
 def _float(dtype: object, name: str) -> object:
@@ -29,6 +31,7 @@ def _float(dtype: object, name: str) -> object:
     return kind
 
 
+@sized
 def rand(
     *size: int | Sequence[int],
     generator: Generator | None = None,
@@ -43,6 +46,7 @@ def rand(
     return made(_uniform(size, generator, _float(dtype, "rand"), device), requires_grad)
 
 
+@sized
 def randn(
     *size: int | Sequence[int],
     generator: Generator | None = None,
@@ -86,7 +90,7 @@ def randn_like(input: Tensor, *, dtype: object = None, requires_grad: bool = Fal
 
 
 def randint(
-    low: int,
+    low: int = 0,
     high: int | Sequence[int] | None = None,
     size: Sequence[int] | None = None,
     *,
@@ -107,6 +111,25 @@ def randint(
     u = _uniform(tuple(size), generator, dtypes.F64, device)
     kind = dtypes.I64 if dtype is None else dtypes.to_numpy(dtype)
     return wrap((low + xp(u).floor(u * (high - low))).astype(kind))
+
+
+def randint_like(
+    input: Tensor,
+    low: int = 0,
+    high: int | None = None,
+    *,
+    generator: Generator | None = None,
+    dtype: object = None,
+    device: str | Device | None = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Integers uniform in [low, high), or [0, low), in the shape, type and device of input.
+
+    https://docs.pytorch.org/docs/stable/generated/torch.randint_like.html
+    """
+    bounds = (0, low) if high is None else (low, high)
+    like = {"dtype": dtype or input.dtype, "device": device or input.device}
+    return made(randint(*bounds, input.shape, generator=generator, **like)._array, requires_grad)
 
 
 def randperm(
@@ -156,6 +179,81 @@ def normal(
         dtype, device = dtype or tensors[0].dtype, tensors[0].device
     noise = randn(tuple(size), generator=generator, dtype=dtype, device=device)
     return noise * std + mean
+
+
+def _own_uniform(input: Tensor, generator: Generator | None) -> Array:
+    """float64 numbers uniform in (0, 1], one for each element."""
+    return 1.0 - _uniform(input.shape, generator, dtypes.F64, input.device)
+
+
+def random_(
+    input: Tensor, low: int = 0, high: int | None = None, *, generator: Generator | None = None
+) -> Tensor:
+    """Overwrites it with integers uniform in [low, high); random_(n) means [0, n).
+
+    Without bounds: from 0 to the largest integer up to which its type holds all of them.
+    https://docs.pytorch.org/docs/stable/generated/torch.Tensor.random_.html
+    """
+    if high is None:
+        low, high = 0, low or _whole_numbers(input)
+    if low >= high:
+        raise ValueError(f"random_: expected low < high, got low {low}, high {high}.")
+    u = _uniform(input.shape, generator, dtypes.F64, input.device)
+    return input.copy_(wrap(low + xp(u).floor(u * (high - low))))
+
+
+def _whole_numbers(input: Tensor) -> int:
+    """How many integers from 0 on its type can hold, at most 2^53, as many as a float64 can."""
+    kind = input._array.dtype
+    bits = xp(input._array).finfo(kind).nmant + 1 if kind.kind == "f" else 8 * kind.itemsize
+    return 2 if kind.kind == "b" else 2 ** min(bits - (kind.kind == "i"), 53)
+
+
+def exponential_(
+    input: Tensor, lambd: float = 1.0, *, generator: Generator | None = None
+) -> Tensor:
+    """Overwrites it with numbers of density lambd * exp(-lambd * x): -log(u) / lambd.
+
+    https://docs.pytorch.org/docs/stable/generated/torch.Tensor.exponential_.html
+    """
+    if lambd <= 0:
+        raise ValueError(f"exponential_: lambd must be positive, got {lambd}.")
+    u = _own_uniform(input, generator)
+    return input.copy_(wrap(-xp(u).log(u) / lambd))
+
+
+def geometric_(input: Tensor, p: float, *, generator: Generator | None = None) -> Tensor:
+    """Overwrites it with numbers of trials until the first success: ceil(log(u) / log(1 - p)).
+
+    https://docs.pytorch.org/docs/stable/generated/torch.Tensor.geometric_.html
+    """
+    if not 0 < p < 1:
+        raise ValueError(f"geometric_: p must be between 0 and 1, got {p}.")
+    u = _own_uniform(input, generator)
+    return input.copy_(wrap(xp(u).maximum(xp(u).ceil(xp(u).log(u) / math.log1p(-p)), 1)))
+
+
+def log_normal_(
+    input: Tensor, mean: float = 1.0, std: float = 2.0, *, generator: Generator | None = None
+) -> Tensor:
+    """Overwrites it with exp of numbers of the normal distribution.
+
+    https://docs.pytorch.org/docs/stable/generated/torch.Tensor.log_normal_.html
+    """
+    like = {"dtype": input.dtype, "device": input.device}
+    drawn = normal(mean, std, input.shape, generator=generator, **like)
+    return input.copy_(drawn.exp())
+
+
+def cauchy_(
+    input: Tensor, median: float = 0.0, sigma: float = 1.0, *, generator: Generator | None = None
+) -> Tensor:
+    """Overwrites it with numbers of the Cauchy distribution: median + sigma * tan(pi (u - 1/2)).
+
+    https://docs.pytorch.org/docs/stable/generated/torch.Tensor.cauchy_.html
+    """
+    u = _own_uniform(input, generator)
+    return input.copy_(wrap(median + sigma * xp(u).tan(math.pi * (u - 0.5))))
 
 
 def multinomial(

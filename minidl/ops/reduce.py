@@ -12,7 +12,7 @@ from .. import dtypes
 from ..device import Array, xp
 from ..errors import DTypeError
 from ..makers import definition, op
-from ..promotion import cast, need_tensors, refuse_half
+from ..promotion import cast, refuse_half
 from ..tape import Tensor
 from .compare import where
 from .elementwise import maximum as _maximum
@@ -22,14 +22,14 @@ from .index import ValuesAndIndices, gather
 from .shape import Dim, axes_of, axis_of, cat, flatten, flip, narrow
 
 __all__ = """
-    sum mean var std prod cumsum amax amin argmax argmin max min all any norm
+    sum mean var std prod cumsum amax amin argmax argmin max min all any
 """.split()
 METHODS = """
-    sum mean var std prod cumsum amax amin argmax argmin max min all any norm
+    sum mean var std prod cumsum amax amin argmax argmin max min all any
 """.split()  # also methods of Tensor
 
 
-max_, abs_ = max, abs  # Python's own; `max` below is the op
+max_ = max  # Python's own; `max` below is the op
 
 
 def _spread(g: Tensor, shape: tuple[int, ...], dim: Dim, keepdim: bool) -> Tensor:
@@ -355,24 +355,3 @@ def all(input: Array, dim: Dim = None, keepdim: bool = False) -> Array:
 def any(input: Array, dim: Dim = None, keepdim: bool = False) -> Array:
     """y = some element over dim is not 0"""
     return input.any(axis=axes_of(dim, input.ndim, "any"), keepdims=keepdim)
-
-
-def norm(input: Tensor, p: float | str = "fro", dim: Dim = None, keepdim: bool = False) -> Tensor:
-    """y = (sum |input|^p)^(1/p) over dim; p="fro" is 2; the subgradient at 0 is 0.
-
-    https://docs.pytorch.org/docs/stable/generated/torch.norm.html
-    """
-    need_tensors("norm", input=input)
-    p = 2.0 if p == "fro" else float(p)
-    size = input.abs()
-    if abs_(p) == math.inf:
-        return (amax if p > 0 else amin)(size, dim, keepdim)
-    if p == 0.0:
-        return _sum(cast(input != 0, input._array.dtype), dim, keepdim)
-    if p == 1.0:
-        return _sum(size, dim, keepdim)
-    if p < 1.0:  # the slope of |x|^p at 0 is infinite: the subgradient there is 0 too
-        size = where(size == 0, 1.0, size) * (size != 0)
-    total = _sum(input * input if p == 2.0 else size**p, dim, keepdim)
-    zero = total == 0
-    return where(zero, 0.0, where(zero, 1.0, total) ** (1 / p))

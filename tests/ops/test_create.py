@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import minidl
-from minidl.ops import create
+from minidl.ops import create, new
 from minidl.testing import to_numpy
 
 pytestmark = pytest.mark.smoke
@@ -25,6 +25,18 @@ CREATED = {
     "full": (lambda **k: minidl.full((2,), 0.5, **k), [0.5, 0.5]),
     "arange": (lambda **k: minidl.arange(0.0, 1.0, 0.25, **k), [0.0, 0.25, 0.5, 0.75]),
     "linspace": (lambda **k: minidl.linspace(0, 1, 5, **k), [0.0, 0.25, 0.5, 0.75, 1.0]),
+    "linspace of tensors": (lambda **k: minidl.linspace(minidl.tensor(0), 1, 2, **k), [0.0, 1.0]),
+    "logspace": (lambda **k: minidl.logspace(0, 2, 3, **k), [1.0, 10.0, 100.0]),
+    "logspace of base 2": (lambda **k: minidl.logspace(-1, 2, 4, 2, **k), [0.5, 1.0, 2.0, 4.0]),
+    "scalar_tensor": (lambda **k: minidl.scalar_tensor(2, **k), 2.0),
+    "asarray": (lambda **k: minidl.asarray([0.5, 1.0], **k), [0.5, 1.0]),
+    "asarray with a copy": (lambda **k: minidl.asarray([0.5], copy=True, **k), [0.5]),
+    "zeros of size=": (lambda **k: minidl.zeros(size=(2, 3), **k), np.zeros((2, 3))),
+    "new_tensor": (lambda **k: minidl.zeros(3).new_tensor([0.5], **k), [0.5]),
+    "new_zeros": (lambda **k: minidl.ones(3).new_zeros(2, 3, **k), np.zeros((2, 3))),
+    "new_zeros of size=": (lambda **k: minidl.ones(3).new_zeros(size=(2,), **k), [0.0, 0.0]),
+    "new_ones": (lambda **k: minidl.ones(3).new_ones((2,), **k), [1.0, 1.0]),
+    "new_full": (lambda **k: minidl.ones(3).new_full((2,), 0.5, **k), [0.5, 0.5]),
     "eye": (lambda **k: minidl.eye(2, 3, **k), [[1.0, 0, 0], [0, 1, 0]]),
     "zeros_like": (lambda **k: minidl.zeros_like(minidl.ones(2), **k), [0.0, 0.0]),
     "ones_like": (lambda **k: minidl.ones_like(minidl.zeros(2), **k), [1.0, 1.0]),
@@ -45,14 +57,63 @@ def test_values_type_and_gradient(name, device):
 
 
 def test_every_creation_function_is_tested():
-    elsewhere = {"as_tensor", "from_numpy", "from_dlpack", "empty", "empty_like"}
-    assert set(create.__all__) - elsewhere == {name.split()[0] for name in CREATED}
+    elsewhere = {"as_tensor", "from_numpy", "from_dlpack", "frombuffer", *EMPTY}
+    elsewhere |= {"tril_indices", "triu_indices"}
+    made = {*create.__all__, *new.METHODS}
+    assert made - elsewhere == {name.split()[0] for name in CREATED}
 
 
-@pytest.mark.parametrize("name", ["empty", "empty_like"])
-def test_empty(name):
-    t = minidl.empty(2, 3) if name == "empty" else minidl.empty_like(minidl.zeros(2, 3))
-    assert (t.shape, t.dtype) == ((2, 3), minidl.float32)
+EMPTY = {
+    "empty": lambda **k: minidl.empty(2, 3, **k),
+    "empty_like": lambda **k: minidl.empty_like(minidl.zeros(2, 3), **k),
+    "empty_strided": lambda **k: minidl.empty_strided((2, 3), (1, 4), **k),
+    "empty_permuted": lambda **k: minidl.empty_permuted((2, 3), (1, 0), **k),
+    "new_empty": lambda **k: minidl.zeros(5).new_empty(2, 3, **k),
+    "new_empty_strided": lambda **k: minidl.zeros(5).new_empty_strided((2, 3), (1, 4), **k),
+}
+
+
+@pytest.mark.parametrize("name", EMPTY)
+def test_empty(name, device):
+    t = EMPTY[name](device=device, requires_grad=True)
+    assert (t.shape, t.dtype, t.device.type) == ((2, 3), minidl.float32, device)
+    assert t.requires_grad
+    assert EMPTY[name](dtype=minidl.int32).dtype == minidl.int32
+    stride = {"empty_permuted": (1, 2)}.get(name, (1, 4) if "strided" in name else (3, 1))
+    assert t.stride() == stride
+    t.detach().fill_(2)  # it is memory to write into
+
+
+def test_places_of_triangles(device):
+    for name in ("tril", "triu"):
+        for row, col, offset in [(3, 4, 0), (4, 2, -1), (2, 3, 1), (0, 2, 0)]:
+            places = getattr(minidl, f"{name}_indices")(row, col, offset, device=device)
+            expected = np.array(getattr(np, f"{name}_indices")(row, offset, col))
+            same(places, expected, minidl.int64)
+    assert minidl.tril_indices(2, 2, dtype=minidl.int32).dtype == minidl.int32
+
+
+def test_integer_steps(device):
+    """PyTorch's numbers: the ends become integers first, the steps stay fractions."""
+    kind = {"dtype": minidl.int64, "device": device}
+    same(minidl.linspace(0, 4.3, 4, **kind), [0, 1, 2, 4], minidl.int64)
+    same(minidl.logspace(-3, 4.3, 5, 3.0, **kind), [0, 0, 1, 11, 81], minidl.int64)
+    same(minidl.arange(0.0, -8.000001, -4.0, **kind), [0, -4], minidl.int64)
+
+
+def test_a_buffer_is_shared():
+    memory = bytearray(np.arange(4, dtype=np.float32).tobytes())
+    t = minidl.frombuffer(memory, dtype=minidl.float32, count=2, offset=4)
+    t[0] = 7.0
+    assert np.frombuffer(memory, np.float32).tolist() == [0.0, 7.0, 2.0, 3.0]
+
+
+def test_asarray_says_when_it_must_copy():
+    memory = np.zeros(2)
+    minidl.asarray(memory, copy=False)[0] = 1.0
+    assert memory.tolist() == [1.0, 0.0]
+    with pytest.raises(ValueError, match="copy=False"):
+        minidl.asarray([1.0], copy=False)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """Random tensors: Philox's published numbers, distributions, and what the state decides."""
 
+import math
 import threading
+from statistics import NormalDist
 
 import numpy as np
 import pytest
@@ -71,6 +73,12 @@ RANDOM = {
     "rand": lambda g: minidl.rand(3, 5, generator=g),
     "randn": lambda g: minidl.randn(3, 5, generator=g),
     "randint": lambda g: minidl.randint(0, 100, (3, 5), generator=g),
+    "randint_like": lambda g: minidl.randint_like(minidl.zeros(3, 5), 100, generator=g),
+    "random_": lambda g: minidl.zeros(3, 5).random_(generator=g),
+    "exponential_": lambda g: minidl.zeros(3, 5).exponential_(generator=g),
+    "geometric_": lambda g: minidl.zeros(3, 5).geometric_(0.05, generator=g),
+    "log_normal_": lambda g: minidl.zeros(3, 5).log_normal_(generator=g),
+    "cauchy_": lambda g: minidl.zeros(3, 5).cauchy_(generator=g),
     "randperm": lambda g: minidl.randperm(15, generator=g),
     "bernoulli": lambda g: minidl.bernoulli(minidl.full((3, 5), 0.5), generator=g),
     "normal": lambda g: minidl.normal(1.0, 2.0, (3, 5), generator=g),
@@ -89,7 +97,7 @@ FROM_DEFAULT = {
 
 def test_every_random_function_is_tested():
     tested = {name.split()[0] for name in (*RANDOM, *FROM_DEFAULT)}
-    assert set(random_ops.__all__) == tested
+    assert {*random_ops.__all__, *random_ops.METHODS} == tested
 
 
 @pytest.mark.smoke
@@ -266,3 +274,38 @@ def test_bad_calls(call, error, words):
     with pytest.raises(error) as caught:
         call()
     assert words in str(caught.value)
+
+
+DRAWN = {
+    "exponential": (lambda x: x.exponential_(2.0), lambda u: -np.log1p(-u) / 2),
+    "geometric": (lambda x: x.geometric_(0.3), lambda u: np.ceil(np.log1p(-u) / np.log(0.7))),
+    "cauchy": (lambda x: x.cauchy_(1.0, 2.0), lambda u: 1 + 2 * np.tan(np.pi * (u - 0.5))),
+    "log_normal": (lambda x: x.log_normal_(1.0, 0.5), NormalDist(1.0, 0.5).inv_cdf),
+    "random": (lambda x: x.random_(2, 7), lambda u: 2 + np.floor(5 * u)),
+}
+
+
+@pytest.mark.smoke
+@pytest.mark.parametrize("name", DRAWN)
+def test_quantiles_of_what_a_method_draws(name, device):
+    """At levels 0.1 ... 0.9, within four standard errors of the quantile's level."""
+    draw, quantile = DRAWN[name]
+    n = 20_000
+    x = np.sort(to_numpy(draw(minidl.zeros(n, dtype=minidl.float64, device=device))))
+    for level in np.arange(0.1, 1.0, 0.1):
+        q = quantile(level) if name != "log_normal" else math.exp(quantile(level))
+        assert (x < q).mean() - 2 / math.sqrt(n) <= level <= (x <= q).mean() + 2 / math.sqrt(n)
+
+
+def test_random_fills_the_range_of_its_type(device):
+    for kind, top in [("bool", 1), ("uint8", 255), ("int8", 127), ("float32", 2**24)]:
+        x = minidl.zeros(4000, dtype=getattr(minidl, kind), device=device).random_()
+        assert x.dtype.name == kind
+        values = to_numpy(x).astype(float)
+        assert values.min() >= 0 and 0.9 * top <= values.max() <= top
+    with pytest.raises(ValueError, match="random_"):
+        minidl.zeros(2, device=device).random_(3, 3)
+    with pytest.raises(ValueError, match="exponential_"):
+        minidl.zeros(2, device=device).exponential_(0.0)
+    with pytest.raises(ValueError, match="geometric_"):
+        minidl.zeros(2, device=device).geometric_(1.0)
