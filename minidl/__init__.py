@@ -63,7 +63,8 @@ from .type_info import can_cast, finfo, iinfo, promote_types, result_type
 
 # Imported when first used, so that `import minidl` stays quick.
 _LATER = {
-    name: f".{name}" for name in ("datasets", "io", "linalg", "nn", "optim", "testing", "utils")
+    name: f".{name}"
+    for name in ("datasets", "func", "io", "linalg", "nn", "optim", "testing", "utils")
 }
 _LATER |= {"load": ".io", "save": ".io"}
 

@@ -87,9 +87,15 @@ def grad(
 
 
 def walk(
-    roots: list[tuple[Edge, Tensor]], wanted: set[Edge] | None, keep: bool, create_graph: bool
+    roots: list[tuple[Edge, Tensor]],
+    wanted: set[Edge] | None,
+    keep: bool,
+    create_graph: bool,
+    beyond: bool = True,
 ) -> tuple[dict[Leaf, Tensor], dict[Node, Tensor]]:
     """Runs the nodes newest first. Returns the gradients of leaves, and of the wanted nodes.
+
+    beyond=False: a wanted node does not run, so that what it came from gets nothing through it.
 
     One long loop on purpose: each call in it would cost a fiftieth of a small op's backward.
     """
@@ -115,6 +121,8 @@ def walk(
                 g = _hooked(node, g)
             if wanted is not None and node in wanted:
                 found[node] = g
+                if not beyond:
+                    continue
             # Ask its op for the gradients of its inputs.
             edges = node.edges
             if needed is not None:

@@ -432,6 +432,11 @@ def entry(value: Any) -> tuple:
 record = make_node  # the one hook: anomaly mode (and a profiler, a viewer) puts its own here
 
 
+def now() -> int:
+    """A place on the tape after all that is recorded, and before all that will be."""
+    return _next_sequence()
+
+
 def set_recorder(recorder: Callable) -> None:
     """Replaces what the makers call for every recorded op; `make_node` puts it back."""
     global record

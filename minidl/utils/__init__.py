@@ -1,5 +1,5 @@
-"""What training needs around the model: `minidl.utils.data`."""
+"""What training needs around the model: `minidl.utils.data`, `minidl.utils.checkpoint`."""
 
-from minidl.utils import data
+from minidl.utils import checkpoint, data
 
-__all__ = ["data"]
+__all__ = ["checkpoint", "data"]

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from . import anomaly, device, tape
-from .backward import backward, grad
-from .errors import GraphError
-from .promotion import cast
-from .tape import Node, Op, Tensor, grad_mode, mode, wrap
-from .views import edge_of
+from .. import anomaly, device, tape
+from ..backward import backward, grad
+from ..errors import GraphError
+from ..promotion import cast
+from ..tape import Node, Op, Tensor, grad_mode, mode, wrap
+from ..views import edge_of
 
 __all__ = [
     "Function",
@@ -305,3 +306,9 @@ def _restored(node: Node, create_graph: bool) -> tuple:
             tape.record(tape.PICK, (node,), (), False, t, which)
         tensors.append(t)
     return tuple(tensors)
+
+
+def __getattr__(name: str) -> Any:
+    if name == "functional":  # imported when first used: it stands on the ops
+        return importlib.import_module(".functional", __name__)
+    raise AttributeError(f"minidl.autograd has no {name!r}.")
