@@ -6,13 +6,13 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # before NumPy is imported: one thread 
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 
-# Chosen by `pytest --hypothesis-profile=ci`. First calls are slow: imports, compilation.
-COMMON = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
-settings.register_profile("dev", max_examples=20, **COMMON)
-settings.register_profile("ci", max_examples=100, print_blob=True, **COMMON)
-settings.register_profile("nightly", max_examples=2000, print_blob=True, **COMMON)
+from minidl.testing import profiles
+
+# Chosen by `pytest --hypothesis-profile=ci`.
+profiles.register()
+settings.register_profile("nightly", settings.get_profile("ci"), max_examples=2000)
 settings.load_profile("dev")
 
 # A stand-in for the GPU registers itself in `minidl.device` and adds its device here.

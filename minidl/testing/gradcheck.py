@@ -7,32 +7,35 @@ entry by entry. At a kink the check moves to a point nearby.
 """
 
 from collections.abc import Callable
-from pathlib import Path
+from functools import partial
+from operator import methodcaller
 
 import numpy as np
 
 import minidl
-from minidl.tape import all_ops
+from minidl.errors import ShapeError
 from minidl.testing import trees
+from minidl.testing.code import as_code
 from minidl.testing.compare import to_numpy
+from minidl.testing.errors import CheckError
 from minidl.testing.finite import Kink, slope
+from minidl.testing.function import (
+    Function,
+    GradientError,
+    equal,
+    flat,
+    float_tensors,
+    pulled,
+    split,
+    words,
+)
+
+# pytest shows a failed check without the frames of this file.
+__tracebackhide__ = methodcaller("errisinstance", CheckError)
 
 FULL_JACOBIAN = 64  # up to this many input elements and output elements every entry is compared
 RANDOM_COTANGENTS = 3
 MOVES = 12  # how often the check moves away from a kink
-
-
-class GradientError(AssertionError):
-    """A derivative is wrong or missing, or cannot be checked.
-
-    `op`, `input`: names; `index`: the element of the input; `analytic`, `numeric`: the two values;
-    None where they do not apply.
-    """
-
-    def __init__(self, op, what, input=None, index=None, analytic=None, numeric=None):
-        super().__init__(f"{op}: {what}")
-        self.op, self.input, self.index = op, input, index
-        self.analytic, self.numeric = analytic, numeric
 
 
 def gradcheck(
@@ -62,8 +65,8 @@ def gradcheck(
     Returns True. Raises GradientError, or returns False with raise_exception=False. After PyTorch:
     https://pytorch.org/docs/stable/generated/torch.autograd.gradcheck.gradcheck.html
     """
-    function = _Function(func, inputs)
-    return _Check(function, eps, atol, rtol, nondet_tol, seed).run(raise_exception)
+    check = _Check(Function(func, inputs), eps, atol, rtol, nondet_tol, seed)
+    return check.run(raise_exception)
 
 
 def gradgradcheck(
@@ -84,61 +87,55 @@ def gradgradcheck(
     `autograd.grad(create_graph=True)` gives; without create_graph they must be equal to nondet_tol.
     grad_outputs: the incoming gradients, random if None. The rest as in `gradcheck`.
     """
-    first = _Function(func, inputs)
+    first = Function(func, inputs)
     if grad_outputs is None:
         rng = np.random.default_rng([seed, 1])
         outputs = first.call(first.point)[1]
         grad_outputs = [minidl.tensor(_random(rng, o.shape), device=o.device) for o in outputs]
     grad_outputs = [v.detach().requires_grad_() for v in trees.tensors([grad_outputs])]
 
-    def gradients(arguments, cotangents):
-        arguments_and_cotangents = trees.tensors((arguments, cotangents))
-        create_graph = any(t.requires_grad for t in arguments_and_cotangents)
-        leaves = [arguments_and_cotangents[i].requires_grad_() for i in first.checked]
-        outputs = _float_tensors(func(*arguments))
-        grads = _grad(outputs, leaves, cotangents, create_graph=create_graph)
-        return [
-            minidl.zeros_like(x) if g is None else g for x, g in zip(leaves, grads, strict=True)
-        ]
-
-    second = _Function(gradients, (first.inputs, grad_outputs), f"derivative of {first.name}")
-    second.names[: len(first.names)] = first.names
+    second = _Derivative(first, grad_outputs)
     check = _Check(second, eps, atol, rtol, nondet_tol, seed, every_input_used=False)
     return check.run(raise_exception)
 
 
-class _Function:
-    """`func(*inputs)` as a function of those of its tensors that require a gradient."""
+def check_function(function: Function) -> None:
+    """`gradcheck` with its own tolerances, for a function that is already prepared."""
+    _Check(function, eps=1e-3, atol=1e-6, rtol=1e-5, nondet_tol=0.0, seed=0).check()
 
-    def __init__(self, func, inputs, name=None):
-        self.func = func
-        self.inputs = tuple(inputs) if isinstance(inputs, tuple | list) else (inputs,)
-        self.name = name or trees.function_name(func)
-        self.tensors = trees.tensors(self.inputs)
-        self.checked = [i for i, t in enumerate(self.tensors) if t.requires_grad]
-        self.point = [to_numpy(self.tensors[i]).copy() for i in self.checked]
-        names = trees.input_names(func, self.inputs)
-        self.names = [names[i] for i in self.checked]
-        if not self.checked:
-            raise ValueError(f"gradcheck: no input of {self.name} requires a gradient")
-        for name, array in zip(self.names, self.point, strict=True):
-            if array.dtype != np.float64:
-                raise ValueError(
-                    f"gradcheck: finite differences need float64, input {name} of {self.name} is "
-                    f"{array.dtype}: pass {name}.double()"
-                )
 
-    def call(self, point, requires_grad=False):
-        """Call on fresh tensors; returns the checked ones and the floating-point outputs."""
-        fresh = [t.detach().clone() for t in self.tensors]
-        for i, array in zip(self.checked, point, strict=True):
-            fresh[i] = minidl.tensor(array, device=self.tensors[i].device)
-            fresh[i].requires_grad_(requires_grad)
-        before = [to_numpy(t).copy() for t in fresh]
-        outputs = _float_tensors(self.func(*trees.replace(self.inputs, iter(fresh))))
-        if not all(_equal(to_numpy(t), b) for t, b in zip(fresh, before, strict=True)):
-            raise GradientError(self.name, "an input was changed in place: work on a copy of it")
-        return [fresh[i] for i in self.checked], outputs
+class _Derivative(Function):
+    """The gradients of a function, as a function of its inputs and of the incoming gradients."""
+
+    def __init__(self, first: Function, grad_outputs: list):
+        def gradients(arguments, cotangents):
+            tensors = trees.tensors((arguments, cotangents))
+            create_graph = any(t.requires_grad for t in tensors)
+            leaves = [tensors[i].requires_grad_() for i in first.checked]
+            outputs = float_tensors(first.func(*arguments))
+            grads = pulled(outputs, leaves, cotangents, create_graph=create_graph)
+            return [
+                minidl.zeros_like(x) if g is None else g for x, g in zip(leaves, grads, strict=True)
+            ]
+
+        self.first = first
+        super().__init__(gradients, (first.inputs, grad_outputs), f"derivative of {first.name}")
+        several = len(grad_outputs) > 1
+        incoming = [f"g[{n}]" if several else "g" for n in range(len(grad_outputs))]
+        self.names = [*first.names, *incoming]
+        self.numbers = first.numbers
+
+    def output_name(self, n: int, count: int) -> str:
+        return f"{self.first.names[n]}.grad"
+
+    def as_code(self, point) -> str:
+        count = len(self.first.names)
+        incoming = zip(self.names[count:], point[count:], strict=True)
+        lines = [f"{name} = {as_code(minidl.tensor(v))}" for name, v in incoming]
+        return "\n".join([*lines, self.first.as_code(point[:count])])
+
+    def rule_of(self, name: str) -> str:
+        return self.first.rule_of(name)
 
 
 class _Check:
@@ -157,7 +154,7 @@ class _Check:
         return True
 
     def check(self):
-        point = self.function.point
+        point = self.point = self.function.point
         for move in range(1, MOVES + 1):
             try:
                 return self.check_at(point)
@@ -174,11 +171,11 @@ class _Check:
 
     def check_at(self, point):
         self.point = point
-        self.leaves, self.outputs = self.function.call(point, requires_grad=True)
+        self.leaves, self.outputs = self.function.call(point, range(len(point)))
         self.f0 = self.value(point)
         if np.isnan(self.f0).any():
             raise Kink("the output is NaN")
-        if not _equal(self.f0, _flat(self.outputs), self.nondet_tol):
+        if not equal(self.f0, flat(self.outputs), self.nondet_tol):
             self.fail(
                 "two calls with equal inputs differ: only the values of the inputs may decide the "
                 "result; seed random numbers inside the function"
@@ -196,16 +193,18 @@ class _Check:
         for k in range(len(point)):
             (self.check_entries if small else self.check_directions)(k)
         for leaf, array in zip(self.leaves, point, strict=True):
-            if not _equal(to_numpy(leaf), array):
+            if not equal(to_numpy(leaf), array):
                 self.fail("backward changed an input in place: work on a copy of it")
 
-    def fail(self, what, **fields):
-        raise GradientError(self.function.name, what, **fields)
+    def fail(self, what, cause=None, **fields):
+        function, point = self.function, self.point
+        code = partial(function.as_code, point)
+        raise GradientError(function.name, what, code=code, **fields) from cause
 
     # The two sides.
 
     def value(self, point):
-        return _flat(self.function.call(point)[1])
+        return flat(self.function.call(point)[1])
 
     def slopes(self, k, direction):
         """d outputs / d t for input k + t direction, and the estimated error, by differences."""
@@ -219,14 +218,13 @@ class _Check:
 
     def gradient(self, v, layout=lambda t: t):
         """d (v . outputs) / d inputs by autograd, as arrays; None for an input not reached."""
-        cotangents, start = [], 0
-        for o in self.outputs:
-            piece = v[start : start + o.numel()].reshape(tuple(o.shape))
-            cotangents.append(layout(minidl.tensor(piece, device=o.device)))
-            start += o.numel()
+        cotangents = [layout(piece) for piece in split(v, self.outputs)]
         before = [to_numpy(c).copy() for c in cotangents]
-        grads = _grad(self.outputs, self.leaves, cotangents, retain_graph=True)
-        if not all(_equal(to_numpy(c), b) for c, b in zip(cotangents, before, strict=True)):
+        try:
+            grads = pulled(self.outputs, self.leaves, cotangents, retain_graph=True)
+        except ShapeError as error:
+            self.fail(f"backward fails: {error}", cause=error)
+        if not all(equal(to_numpy(c), b) for c, b in zip(cotangents, before, strict=True)):
             self.fail("backward changed the incoming gradient in place: work on a copy of it")
         for name, leaf, grad in zip(self.function.names, self.leaves, grads, strict=True):
             if grad is not None and (grad.dtype, grad.shape) != (leaf.dtype, leaf.shape):
@@ -249,11 +247,11 @@ class _Check:
         strided = self.gradient(v, lambda t: minidl.stack([t, 7 * t + 1], -1)[..., 0])
         self.connected = [g is not None for g in plain]
         for name, a, b, c in zip(self.function.names, plain, again, strided, strict=True):
-            if a is not None and not _equal(a, b, self.nondet_tol):
+            if a is not None and not equal(a, b, self.nondet_tol):
                 self.fail(
                     f"two equal backward calls give different gradients of {name}", input=name
                 )
-            if a is not None and not _equal(a, c, 1e-9):
+            if a is not None and not equal(a, c, 1e-9):
                 self.fail(
                     f"the gradient of {name} changes when the incoming gradient is not contiguous: "
                     "read it through its strides, or make it contiguous first",
@@ -284,7 +282,7 @@ class _Check:
             worse = _ratio(combined - expected, np.abs(v) @ allowed)
             if (worse > 1).any():
                 i = worse.argmax()
-                self.fail_at(k, i, combined[i], expected[i], "(v . outputs), v random,")
+                self.fail_at(k, i, combined[i], expected[i], "(v . out), v random,")
 
     def check_directions(self, k):
         """Random projections of the Jacobian."""
@@ -296,7 +294,7 @@ class _Check:
             grad = self.gradient(v)[k]
             if self.projection_gap(grad, u, v, numeric, error) > 1:
                 i, numeric = self.locate(k, grad, v)
-                self.fail_at(k, i, grad.flat[i], numeric, "(v . outputs), v random,")
+                self.fail_at(k, i, grad.flat[i], numeric, "(v . out), v random,")
 
     def projection_gap(self, grad, u, v, numeric, error):
         analytic_terms, numeric_terms = grad * u, v * numeric
@@ -337,53 +335,24 @@ class _Check:
     def output_name(self, flat):
         for n, o in enumerate(self.outputs):
             if flat < o.numel():
-                output = "output" if len(self.outputs) == 1 else f"output {n}"
+                output = self.function.output_name(n, len(self.outputs))
                 return output + _brackets(_index(flat, tuple(o.shape)))
             flat -= o.numel()
 
     def fail_at(self, k, i, analytic, numeric, of):
+        function, name = self.function, self.function.names[k]
         index = _index(i, self.point[k].shape)
-        element = self.function.names[k] + _brackets(index)
+        element = name + _brackets(index)
         self.fail(
-            f"wrong derivative: d {of} / d {element} is {numeric:.9g} by finite differences, "
-            f"{analytic:.9g} by backward, at {element} = {self.point[k][index]:.9g}. "
-            f"Correct {_culprit(self.function.name, self.function.names[k])}",
-            input=self.function.names[k],
+            f"wrong derivative with respect to {name}",
+            input=name,
             index=index,
             analytic=float(analytic),
             numeric=float(numeric),
+            gap=f"d {of} / d {element}:  backward {analytic:.9g}, finite differences {numeric:.9g}",
+            words=partial(words, function, name),
+            rule=function.rule_of(name),
         )
-
-
-def _culprit(function, name):
-    """The rule of an op of minidl with its line, or in words what returned the gradient."""
-    op = getattr(all_ops().get(function), "op", None)
-    rule = op.rules[op.inputs.index(name)] if op is not None and name in op.inputs else None
-    if rule is None:
-        return f"what backward returns for {name}"
-    code = rule.function.__code__
-    file = Path(code.co_filename)
-    return f"the rule '{name}' of {function} ({'/'.join(file.parts[-3:])}:{code.co_firstlineno})"
-
-
-def _grad(outputs, leaves, cotangents, **options):
-    pairs = [(o, v) for o, v in zip(outputs, cotangents, strict=True) if o.requires_grad]
-    if not pairs:
-        return [None] * len(leaves)
-    outputs, cotangents = zip(*pairs, strict=True)
-    return minidl.autograd.grad(outputs, leaves, cotangents, allow_unused=True, **options)
-
-
-def _float_tensors(result):
-    return [t for t in trees.tensors([result]) if to_numpy(t).dtype.kind == "f"]
-
-
-def _flat(tensors):
-    return np.concatenate([np.zeros(0), *(to_numpy(t).ravel() for t in tensors)])
-
-
-def _equal(a, b, tolerance=0.0):
-    return np.allclose(a, b, rtol=tolerance, atol=tolerance, equal_nan=True)
 
 
 def _random(rng, shape):

@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from calls import RECORDS
 
 import minidl
+from minidl import testing
 
 CASES = [
     pytest.param(case, id=f"{record.name}-{i}")
-    for record in RECORDS.values()
+    for record in testing.ops()
     for i, case in enumerate(record.errors)
 ]
 

@@ -1,13 +1,11 @@
-"""Every kernel against its definition: float32 against the definition in float64."""
+"""Kernels on large inputs and special values; small ones: the check `kernel` of test_op_checks.py."""
 
 import numpy as np
 import pytest
-from calls import RECORDS, arguments, as_tensor, function_of, gradients, leaf
-from hypothesis import given
-from hypothesis import strategies as st
 
 import minidl
 from minidl import kernels, ops
+from minidl.testing.checks.call import as_tensor, gradients, leaf
 
 RTOL, ATOL = 1e-5, 1e-6
 
@@ -22,23 +20,6 @@ def close(actual, expected, tolerance=RTOL):
     np.testing.assert_array_equal(actual[~finite], expected[~finite])
     gap = np.abs(actual[finite] - expected[finite]).max(initial=0.0)
     assert gap <= tolerance * np.abs(expected[finite]).max(initial=0.0) + ATOL
-
-
-def check(record, sample, device):
-    args32 = arguments(record, sample, lambda a: leaf(a, device, np.float32))
-    args64 = arguments(record, sample, lambda a: leaf(a, device, np.float64))
-    values, grads = gradients(function_of(record, sample, device, np.float32), args32)
-    with kernels.disabled():
-        exact_values, exact_grads = gradients(function_of(record, sample, device), args64)
-    for a, b in zip(values + grads, exact_values + exact_grads, strict=True):
-        close(a, b)
-
-
-@pytest.mark.parametrize("name", kernels.CPU)
-@given(data=st.data())
-def test_kernel_matches_its_definition(name, device, data):
-    record = RECORDS[name]
-    check(record, data.draw(record.samples), device)
 
 
 @pytest.mark.parametrize("name", kernels.CPU)

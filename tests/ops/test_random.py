@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import minidl
 from minidl import kernels, ops, random
+from minidl.ops import dropout as dropout_ops
 from minidl.ops import random as random_ops
 from minidl.testing import gradcheck, gradgradcheck, to_numpy
 
@@ -91,13 +92,18 @@ FROM_DEFAULT = {
     "rand_like": lambda: minidl.rand_like(minidl.zeros(3, 5)),
     "randn_like": lambda: minidl.randn_like(minidl.zeros(3, 5)),
     "dropout": lambda: ops.dropout(minidl.ones(3, 5), 0.5),
+    "dropout1d": lambda: ops.dropout1d(minidl.ones(3, 5, 2), 0.5),
     "dropout2d": lambda: ops.dropout2d(minidl.ones(3, 5, 2, 2), 0.5),
+    "dropout3d": lambda: ops.dropout3d(minidl.ones(5, 2, 2, 2), 0.5),
+    "feature_dropout": lambda: ops.feature_dropout(minidl.ones(3, 5, 2, 2), 0.5, True),
+    "alpha_dropout": lambda: ops.alpha_dropout(minidl.ones(3, 5), 0.5, True),
+    "feature_alpha_dropout": lambda: ops.feature_alpha_dropout(minidl.ones(3, 5, 2), 0.5, True),
 }
 
 
 def test_every_random_function_is_tested():
     tested = {name.split()[0] for name in (*RANDOM, *FROM_DEFAULT)}
-    assert {*random_ops.__all__, *random_ops.METHODS} == tested
+    assert {*random_ops.__all__, *random_ops.METHODS, *dropout_ops.__all__} == tested
 
 
 @pytest.mark.smoke
@@ -309,3 +315,24 @@ def test_random_fills_the_range_of_its_type(device):
         minidl.zeros(2, device=device).exponential_(0.0)
     with pytest.raises(ValueError, match="geometric_"):
         minidl.zeros(2, device=device).geometric_(1.0)
+
+
+@pytest.mark.parametrize("channels", [False, True])
+def test_alpha_dropout_keeps_mean_and_variance(channels, device):
+    minidl.manual_seed(0)
+    x = minidl.randn(40_000, 4, device=device).unsqueeze(2)
+    drop = ops.feature_alpha_dropout if channels else ops.alpha_dropout
+    y = drop(x, 0.3, training=True)
+    assert abs(y.mean().item()) < 0.02 and abs(y.var().item() - 1) < 0.02
+    off = y.amin()  # what a unit that is switched off is set to: a (-1.758...) + b
+    assert abs((y == off).float().mean().item() - 0.3) < 0.01
+    assert drop(x, 0.3) is x  # not in training
+
+
+def test_channel_dropout_drops_whole_channels(device):
+    minidl.manual_seed(0)
+    for drop, shape in ((ops.dropout1d, (30, 20, 4)), (ops.dropout3d, (30, 20, 2, 2, 2))):
+        y = drop(minidl.ones(shape, device=device), 0.5).flatten(2)
+        assert set(y.unique().tolist()) == {0.0, 2.0}
+        assert (y == y[:, :, :1]).all()
+        assert 0.4 < y.mean().item() / 2 < 0.6

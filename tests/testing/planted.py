@@ -1,7 +1,15 @@
 """Right and wrong derivatives to try the checkers on, each an autograd.Function."""
 
+import numpy as np
+
+import minidl
 from minidl.autograd import Function
 from minidl.testing import to_numpy
+
+
+def leaf(*shape, seed=0, positive=False):
+    values = np.random.default_rng(seed).standard_normal(shape)
+    return minidl.tensor(np.abs(values) + 0.5 if positive else values, requires_grad=True)
 
 
 def custom(forward, backward, name="custom"):
@@ -45,3 +53,9 @@ def as_laid_out_in_memory(t):
     array = to_numpy(t)
     start = array.base if array.base is not None else array
     return start.ravel()[: array.size].reshape(array.shape)
+
+
+def second_ignores_incoming(g, y, x):
+    """tanh's derivative by an op whose own derivative forgets the incoming gradient."""
+    product = custom(lambda a, b: a * b, lambda h, out, a, b: (h * b, h.sign() * a))
+    return product(g, 1 - y * y)

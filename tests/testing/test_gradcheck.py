@@ -9,18 +9,15 @@ from hypothesis import strategies as st
 from planted import (
     as_laid_out_in_memory,
     custom,
+    leaf,
     normalized,
     normalized_backward,
+    second_ignores_incoming,
     softmax_backward,
 )
 
 import minidl
 from minidl.testing import GradientError, gradcheck, gradgradcheck, to_numpy
-
-
-def leaf(*shape, seed=0, positive=False):
-    values = np.random.default_rng(seed).standard_normal(shape)
-    return minidl.tensor(np.abs(values) + 0.5 if positive else values, requires_grad=True)
 
 
 def softmax(x):
@@ -93,7 +90,7 @@ WRONG = {
         custom(lambda x, y: x - y, lambda g, out, x, y: (g, g)),
         (leaf(3), leaf(3, seed=1)),
         "input 1",
-        "-1 by finite differences, 1 by backward",
+        "backward 1, finite differences -1",
     ),
     "dropped term": (
         custom(lambda x: x * x.exp(), lambda g, y, x: g * x * x.exp()),
@@ -168,13 +165,13 @@ WRONG = {
         custom(lambda x: x * 1, lambda g, y, x: g.sum() * (g != 0)),
         (leaf(3),),
         "input 0",
-        "(v . outputs), v random",
+        "(v . out), v random",
     ),
     "not a number": (
         custom(lambda x: x * 1, lambda g, y, x: g * minidl.log(x)),
         (leaf(3),),
         "input 0",
-        "nan by backward",
+        "backward nan",
     ),
     "input changed by the forward": (lambda x: x.detach().mul_(2) * x, (leaf(3),), None, "changed"),
     "input changed by backward": (
@@ -257,17 +254,12 @@ def test_error_has_element_and_values():
     assert (error.op, error.input, error.index) == ("my_exp", "input 0", (2,))
     assert error.numeric == pytest.approx(np.exp(to_numpy(x)[2]), rel=1e-6)
     assert error.analytic == pytest.approx(3 * error.numeric, rel=1e-6)
-    assert "my_exp: wrong derivative: d output[2] / d input 0[2]" in str(error)
+    assert "my_exp: wrong derivative with respect to input 0" in str(error)
+    assert "d out[2] / d input 0[2]:  backward" in str(error)
 
 
 def first_right_second_detached(g, y, x):
     return g * (1 - y.detach() * y.detach())
-
-
-def second_ignores_incoming(g, y, x):
-    """tanh's derivative by an op whose own derivative forgets the incoming gradient."""
-    product = custom(lambda a, b: a * b, lambda h, out, a, b: (h * b, h.sign() * a))
-    return product(g, 1 - y * y)
 
 
 @pytest.mark.smoke
@@ -424,15 +416,3 @@ def test_no_false_alarm_on_random_programs(seed):
     shape = tuple(rng.integers(1, 5, size=2))
     inputs = leaf(*shape, seed=seed), leaf(*shape, seed=seed + 1)
     assert gradcheck(random_program(rng), inputs, seed=seed)
-
-
-def test_a_failure_names_the_rule_and_its_line(monkeypatch):
-    from minidl.tape import Rule
-
-    op = minidl.tanh.op
-    monkeypatch.setattr(op, "rules", [Rule(op, lambda g, out: g * (1 - out))])
-    x = minidl.tensor([0.3, -0.7], dtype=minidl.float64, requires_grad=True)
-    with pytest.raises(
-        GradientError, match=r"the rule 'input' of tanh \(.*test_gradcheck.py:\d+\)"
-    ):
-        gradcheck(minidl.tanh, x)

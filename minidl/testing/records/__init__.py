@@ -3,22 +3,67 @@
 from collections.abc import Iterator
 
 from minidl.testing.records import (
+    activation,
     arrange,
+    attention,
+    convolution,
+    decompositions,
+    distance,
     elementwise,
     image,
     index,
     inside,
+    joins,
     linalg,
     loss,
+    losses,
+    margin_losses,
     norm,
+    pointwise,
+    pooling,
+    products,
+    rearrange,
+    recurrent,
     reduce,
+    resample,
+    scatter,
     shape,
+    solutions,
+    special_functions,
 )
 from minidl.testing.records.record import ErrorCase, OpRecord, Sample
 
 __all__ = ["ErrorCase", "OpRecord", "Sample", "ops"]
 
-FAMILIES = (elementwise, reduce, shape, arrange, index, linalg, image, norm, loss, inside)
+FAMILIES = (
+    elementwise,
+    reduce,
+    shape,
+    arrange,
+    index,
+    linalg,
+    image,
+    norm,
+    loss,
+    inside,
+    joins,
+    rearrange,
+    scatter,
+    products,
+    decompositions,
+    solutions,
+    activation,
+    losses,
+    margin_losses,
+    attention,
+    recurrent,
+    convolution,
+    distance,
+    pooling,
+    resample,
+    pointwise,
+    special_functions,
+)
 
 
 def ops() -> Iterator[OpRecord]:

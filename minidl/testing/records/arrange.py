@@ -4,61 +4,52 @@ import numpy as np
 
 from minidl import ops
 from minidl.errors import ShapeError
-from minidl.testing.records import draw as d
+from minidl.testing import strategies as d
+from minidl.testing.records.draw import choice, samples
 from minidl.testing.records.record import case, zeros
 from minidl.testing.records.shape import shaping
 
 
-def cats():
-    def build(draw):
-        shape = d.shape(draw, 1)
-        dim = d.axis(draw, len(shape))
-        tensors = []
-        for _ in range(d.one_of(draw, 1, 2, 3)):
-            own = list(shape)
-            own[dim] = d.one_of(draw, 1, 2, 3)
-            tensors.append(d.real(draw, own))
-        return (tensors,), {"dim": dim}
-
-    return d.samples(build)
+@samples
+def cats(draw):
+    shape = draw(d.shapes(1))
+    dim = draw(d.axis(len(shape)))
+    tensors = []
+    for _ in range(draw(choice(1, 2, 3))):
+        own = list(shape)
+        own[dim] = draw(choice(1, 2, 3))
+        tensors.append(draw(d.arrays(own)))
+    return (tensors,), {"dim": dim}
 
 
 def cat_reference(tensors, dim=0):
     return np.concatenate(tensors, dim)
 
 
-def stacks():
-    def build(draw):
-        shape = d.shape(draw)
-        tensors = [d.real(draw, shape) for _ in range(d.one_of(draw, 1, 2, 3))]
-        return (tensors,), {"dim": d.axis(draw, len(shape) + 1)}
-
-    return d.samples(build)
+@samples
+def stacks(draw):
+    shape = draw(d.shapes())
+    tensors = [draw(d.arrays(shape)) for _ in range(draw(choice(1, 2, 3)))]
+    return (tensors,), {"dim": draw(d.axis(len(shape) + 1))}
 
 
-def flips():
-    def build(draw):
-        x = d.real(draw, d.shape(draw))
-        dims = d.axes(draw, x.ndim) if x.ndim else ()
-        return x, tuple(range(x.ndim)) if dims is None else dims if isinstance(dims, tuple) else (
-            dims,
-        )
-
-    return d.samples(build)
+@samples
+def flips(draw):
+    x = draw(d.arrays())
+    dims = draw(d.axes(x.ndim)) if x.ndim else ()
+    return x, tuple(range(x.ndim)) if dims is None else dims if isinstance(dims, tuple) else (dims,)
 
 
-def rolls():
-    def build(draw):
-        x = d.real(draw, d.shape(draw, 1))
-        kind = d.one_of(draw, "flat", "one", "two")
-        shift = d.one_of(draw, -5, -1, 0, 1, 2)
-        if kind == "flat":
-            return x, shift
-        if kind == "one" or x.ndim < 2:
-            return x, shift, d.axis(draw, x.ndim)
-        return x, (shift, 1), (0, 1)
-
-    return d.samples(build)
+@samples
+def rolls(draw):
+    x = draw(d.arrays(d.shapes(1)))
+    kind = draw(choice("flat", "one", "two"))
+    shift = draw(choice(-5, -1, 0, 1, 2))
+    if kind == "flat":
+        return x, shift
+    if kind == "one" or x.ndim < 2:
+        return x, shift, draw(d.axis(x.ndim))
+    return x, (shift, 1), (0, 1)
 
 
 def roll_reference(x, shifts, dims=None):
@@ -74,11 +65,9 @@ def roll_reference(x, shifts, dims=None):
     return x
 
 
-def triangles():
-    def build(draw):
-        return d.real(draw, d.shape(draw, 2)), d.one_of(draw, -2, -1, 0, 1, 2)
-
-    return d.samples(build)
+@samples
+def triangles(draw):
+    return draw(d.arrays(d.shapes(2))), draw(choice(-2, -1, 0, 1, 2))
 
 
 def triangle_reference(lower):
@@ -89,36 +78,11 @@ def triangle_reference(lower):
     return reference
 
 
-def pads():
-    def build(draw):
-        x = d.real(draw, d.shape(draw, 1, empty=False))
-        count = d.one_of(draw, *range(1, x.ndim + 1))
-        sizes = []
-        for i in range(count):
-            sizes += [d.one_of(draw, 0, 1, 2), d.one_of(draw, 0, 1, -(x.shape[-1 - i] // 2))]
-        return (x, tuple(sizes)), {"value": d.one_of(draw, 0.0, 1.5)}
-
-    return d.samples(build)
-
-
-def pad_reference(x, pad, mode="constant", value=0.0):
-    for i in range(len(pad) // 2):
-        axis = x.ndim - 1 - i
-        before, after = pad[2 * i], pad[2 * i + 1]
-        x = np.swapaxes(x, axis, 0)
-        rows = [np.full(x.shape[1:], value)] * before + list(x[: len(x) + min(after, 0)])
-        rows += [np.full(x.shape[1:], value)] * max(after, 0)
-        x = np.swapaxes(np.array(rows).reshape(len(rows), *x.shape[1:]), 0, axis)
-    return x
-
-
-def repeats():
-    def build(draw):
-        x = d.real(draw, d.shape(draw))
-        extra = d.one_of(draw, 0, 1)
-        return (x, *[d.one_of(draw, 1, 2, 3) for _ in range(x.ndim + extra)])
-
-    return d.samples(build)
+@samples
+def repeats(draw):
+    x = draw(d.arrays())
+    extra = draw(choice(0, 1))
+    return (x, *[draw(choice(1, 2, 3)) for _ in range(x.ndim + extra)])
 
 
 RECORDS = [
@@ -167,16 +131,6 @@ RECORDS = [
         triangle_reference(False),
         triangles(),
         case(lambda t: ops.triu(zeros(t, 2)), ShapeError, "triu", "2 dimensions", "(2,)"),
-    ),
-    shaping(
-        "pad",
-        pad_reference,
-        pads(),
-        case(lambda t: ops.pad(zeros(t, 2), (1,)), ShapeError, "pad", "even"),
-        case(lambda t: ops.pad(zeros(t, 2), (-2, -2)), ShapeError, "pad", "(-2, -2)"),
-        case(
-            lambda t: ops.pad(zeros(t, 2), (1, 1), "reflect"), NotImplementedError, "pad", "reflect"
-        ),
     ),
     shaping(
         "repeat",

@@ -6,22 +6,24 @@ import numpy as np
 
 from minidl import ops
 from minidl.errors import DTypeError, ShapeError
-from minidl.testing.records import draw as d
+from minidl.testing import strategies as d
+from minidl.testing.records.draw import choice, each, samples
 from minidl.testing.records.record import OpRecord, case
 
 ALL, REAL = "biuf", "iuf"  # kinds of dtypes
 SAID_POSITIVE, SAID_NOT_ZERO = "positive numbers", "away from 0"
-HALVES = d.Domain(-2.3, 2.3, kinks=(-1.5, -0.5, 0.5, 1.5))
 WHOLES = d.Domain(-2.3, 2.3, kinks=(-2.0, -1.0, 0.0, 1.0, 2.0))
 
 
-def unary(name, reference, domain=d.ANY, said="all real numbers", errors=(), **fields):
-    function = getattr(ops, name)
+def unary(
+    name, reference, domain=d.ANY, said="all real numbers", errors=(), function=None, **fields
+):
+    function = function or getattr(ops, name)
     not_a_tensor = case(lambda t: function([1.0]), TypeError, name, "Tensor", "list")
     return OpRecord(
         name,
         function,
-        d.samples(lambda draw: (d.real(draw, d.shape(draw), domain),)),
+        each(d.arrays(domain=domain)),
         reference,
         domain=said,
         errors=(not_a_tensor, *errors),
@@ -29,8 +31,8 @@ def unary(name, reference, domain=d.ANY, said="all real numbers", errors=(), **f
     )
 
 
-def binary(name, reference, samples, errors=(), **fields):
-    function = getattr(ops, name)
+def binary(name, reference, samples, errors=(), function=None, **fields):
+    function = function or getattr(ops, name)
     shapes = case(
         lambda t: function(t([1.0, 2.0]), t([1.0, 2.0, 3.0])), ShapeError, name, "(2,)", "(3,)"
     )
@@ -45,84 +47,65 @@ def binary(name, reference, samples, errors=(), **fields):
     )
 
 
-def pairs(left=d.ANY, right=d.ANY):
+@samples
+def pairs(draw, left=d.ANY, right=d.ANY):
     """Two tensors that broadcast; the second may be a number."""
-
-    def build(draw):
-        a, b = d.broadcastable(draw)
-        number = d.one_of(draw, False, False, True)
-        return d.real(draw, a, left), float(d.real(draw, (), right)) if number else d.real(
-            draw, b, right
-        )
-
-    return d.samples(build)
+    a, b = draw(d.broadcastable_shapes())
+    number = draw(choice(False, False, True))
+    x, y = draw(d.arrays(a, left)), draw(d.arrays(() if number else b, right))
+    return x, float(y) if number else y
 
 
-def scaled_pairs():
-    def build(draw):
-        a, b = d.broadcastable(draw)
-        return (d.real(draw, a), d.real(draw, b)), {"alpha": d.one_of(draw, 1, 2, -0.5)}
-
-    return d.samples(build)
+@samples
+def scaled_pairs(draw):
+    a, b = draw(d.broadcastable_shapes())
+    return (draw(d.arrays(a)), draw(d.arrays(b))), {"alpha": draw(choice(1, 2, -0.5))}
 
 
-def pairs_apart():
+@samples
+def pairs_apart(draw):
     """Two tensors that broadcast, no two elements of both close to each other."""
-
-    def build(draw):
-        a, b = d.broadcastable(draw)
-        split = math.prod(a)
-        numbers = d.real(draw, (split + math.prod(b),), d.DISTINCT)
-        return numbers[:split].reshape(a), numbers[split:].reshape(b)
-
-    return d.samples(build)
+    a, b = draw(d.broadcastable_shapes())
+    split = math.prod(a)
+    numbers = draw(d.arrays((split + math.prod(b),), d.DISTINCT))
+    return numbers[:split].reshape(a), numbers[split:].reshape(b)
 
 
-def pairs_with_ties():
+@samples
+def pairs_with_ties(draw):
     """Small integers, as floats: comparisons meet every case."""
-
-    def build(draw):
-        a, b = d.broadcastable(draw)
-        return d.integers(draw, a, -1, 2).astype(float), d.integers(draw, b, -1, 2).astype(float)
-
-    return d.samples(build)
+    a, b = draw(d.broadcastable_shapes())
+    return tuple(draw(d.integer_arrays(shape, -1, 2)).astype(float) for shape in (a, b))
 
 
-def quotients():
+@samples
+def quotients(draw):
     """Two tensors whose quotient is at least 0.1 away from an integer."""
-
-    def build(draw):
-        a = d.shape(draw)
-        divisor = d.real(draw, d.one_of(draw, a, ()), d.Domain(0.7, 1.3))
-        divisor = divisor * d.one_of(draw, 1, -1)
-        whole = d.integers(draw, a, -3, 4)
-        return (whole + d.real(draw, a, d.Domain(0.1, 0.9))) * divisor, divisor
-
-    return d.samples(build)
+    a = draw(d.shapes())
+    divisor = draw(d.arrays(draw(choice(a, ())), d.Domain(0.7, 1.3)))
+    divisor = divisor * draw(choice(1, -1))
+    whole = draw(d.integer_arrays(a, -3, 4))
+    return (whole + draw(d.arrays(a, d.Domain(0.1, 0.9)))) * divisor, divisor
 
 
-def powers():
-    def build(draw):
-        a, b = d.broadcastable(draw)
-        kind = d.one_of(draw, "tensors", "whole exponent", "number exponent", "number base")
-        if kind == "whole exponent":
-            return d.real(draw, a, d.NOT_ZERO), d.one_of(draw, 0, 1, 2, 3, -1, -2)
-        if kind == "number exponent":
-            return d.real(draw, a, d.POSITIVE), d.one_of(draw, 0.5, -0.5, 1.7, 2.0, 0.0)
-        if kind == "number base":
-            return d.one_of(draw, 2.0, 0.5, 3), d.real(draw, b)
-        return d.real(draw, a, d.POSITIVE), d.real(draw, b)
-
-    return d.samples(build)
+@samples
+def powers(draw):
+    a, b = draw(d.broadcastable_shapes())
+    kind = draw(choice("tensors", "whole exponent", "number exponent", "number base"))
+    if kind == "whole exponent":
+        return draw(d.arrays(a, d.NOT_ZERO)), draw(choice(0, 1, 2, 3, -1, -2))
+    if kind == "number exponent":
+        return draw(d.arrays(a, d.POSITIVE)), draw(choice(0.5, -0.5, 1.7, 2.0, 0.0))
+    if kind == "number base":
+        return draw(choice(2.0, 0.5, 3)), draw(d.arrays(b))
+    return draw(d.arrays(a, d.POSITIVE)), draw(d.arrays(b))
 
 
-def clamps():
-    def build(draw):
-        x = d.real(draw, d.shape(draw), d.Domain(kinks=(-0.7, 0.4)))
-        low, high = d.one_of(draw, (-0.7, 0.4), (None, 0.4), (-0.7, None), (0.4, -0.7))
-        return (x,), {"min": low, "max": high}
-
-    return d.samples(build)
+@samples
+def clamps(draw):
+    x = draw(d.arrays(domain=d.Domain(kinks=(-0.7, 0.4))))
+    low, high = draw(choice((-0.7, 0.4), (None, 0.4), (-0.7, None), (0.4, -0.7)))
+    return (x,), {"min": low, "max": high}
 
 
 def clamp_reference(x, min=None, max=None):
@@ -131,22 +114,18 @@ def clamp_reference(x, min=None, max=None):
     )
 
 
-def choices():
-    def build(draw):
-        a, b, c = d.broadcastable(draw, 3)
-        condition, x, y = d.booleans(draw, a), d.real(draw, b), d.real(draw, c)
-        kind = d.one_of(draw, "tensors", "tensors", "number", "other number")
-        return condition, 1.5 if kind == "number" else x, -0.5 if kind == "other number" else y
-
-    return d.samples(build)
+@samples
+def choices(draw):
+    a, b, c = draw(d.broadcastable_shapes(3))
+    condition, x, y = draw(d.masks(a)), draw(d.arrays(b)), draw(d.arrays(c))
+    kind = draw(choice("tensors", "tensors", "number", "other number"))
+    return condition, 1.5 if kind == "number" else x, -0.5 if kind == "other number" else y
 
 
-def gelus():
-    def build(draw):
-        x = d.real(draw, d.shape(draw), d.Domain(-4.0, 4.0))
-        return (x,), {"approximate": d.one_of(draw, "none", "tanh")}
-
-    return d.samples(build)
+@samples
+def gelus(draw):
+    x = draw(d.arrays(domain=d.Domain(-4.0, 4.0)))
+    return (x,), {"approximate": draw(choice("none", "tanh"))}
 
 
 erf = np.vectorize(math.erf, otypes=[float])
@@ -256,7 +235,6 @@ RECORDS = [
     unary("floor", lambda x: x // 1, WHOLES, "away from integers", dtypes=REAL),
     unary("ceil", lambda x: -(-x // 1), WHOLES, "away from integers", dtypes=REAL),
     unary("trunc", lambda x: x - np.fmod(x, 1), WHOLES, "away from integers", dtypes=REAL),
-    unary("round", lambda x: (x + 0.5) // 1, HALVES, "away from n + 1/2", dtypes=REAL),
     OpRecord(
         "gelu",
         ops.gelu,

@@ -3,47 +3,20 @@
 import math
 
 import numpy as np
-from hypothesis import assume
 
 from minidl import ops
 from minidl.errors import DTypeError, ShapeError
-from minidl.testing.records import draw as d
+from minidl.testing import strategies as d
+from minidl.testing.records.draw import choice, samples
 from minidl.testing.records.record import OpRecord, case, zeros
+from minidl.testing.strategies.windows import pair
 
 
-def pair(value):
-    return (value, value) if isinstance(value, int) else tuple(value)
-
-
-def size_or_pair(draw, *values):
-    return d.one_of(
-        draw, d.one_of(draw, *values), (d.one_of(draw, *values), d.one_of(draw, *values))
-    )
-
-
-def convolutions():
-    def build(draw):
-        groups = d.one_of(draw, 1, 1, 2)
-        channels, filters = groups * d.one_of(draw, 1, 2), groups * d.one_of(draw, 1, 2)
-        kernel = d.one_of(draw, 1, 2, 3), d.one_of(draw, 1, 2, 3)
-        stride, dilation = size_or_pair(draw, 1, 1, 2, 3), size_or_pair(draw, 1, 1, 2)
-        padding = size_or_pair(draw, 0, 1, 2)
-        if stride in (1, (1, 1)):
-            padding = d.one_of(draw, padding, "same", "valid")
-        edge = (0, 0) if isinstance(padding, str) else pair(padding)
-        least = [
-            max(q * (k - 1) + 1 - 2 * p, 1)
-            for q, k, p in zip(pair(dilation), kernel, edge, strict=True)
-        ]
-        image = [n + d.one_of(draw, 0, 1, 3) for n in least]
-        batch = d.one_of(draw, (1,), (2,), ())
-        args = [d.real(draw, (*batch, channels, *image))]
-        args.append(d.real(draw, (filters, channels // groups, *kernel)))
-        args.append(d.real(draw, (filters,)) if d.one_of(draw, False, True) else None)
-        options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
-        return args, options
-
-    return d.samples(build)
+@samples
+def convolutions(draw):
+    call = draw(d.conv_calls())
+    bias = None if call.bias is None else draw(d.arrays(call.bias))
+    return (draw(d.arrays(call.input)), draw(d.arrays(call.weight)), bias), call.options
 
 
 def conv2d_reference(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
@@ -72,55 +45,29 @@ def conv2d_reference(x, weight, bias=None, stride=1, padding=0, dilation=1, grou
     return out
 
 
-def poolings(domain, dilate):
-    def build(draw):
-        kernel = size_or_pair(draw, 1, 2, 3)
-        options = {
-            "stride": d.one_of(draw, None, size_or_pair(draw, 1, 2, 3)),
-            "padding": tuple(d.one_of(draw, *range(k // 2 + 1)) for k in pair(kernel)),
-            "ceil_mode": d.one_of(draw, False, True),
-        }
-        dilation = (1, 1)
-        if dilate:
-            dilation = options["dilation"] = size_or_pair(draw, 1, 1, 2)
-            options["return_indices"] = d.one_of(draw, False, False, True)
-        else:
-            options["count_include_pad"] = d.one_of(draw, False, True)
-            options["divisor_override"] = d.one_of(draw, None, None, 3)
-        least = [
-            max(q * (k - 1) + 1 - 2 * p, 1)
-            for q, k, p in zip(pair(dilation), pair(kernel), options["padding"], strict=True)
-        ]
-        image = [n + d.one_of(draw, 0, 1, 2, 3) for n in least]
-        places = zip(windows(np.zeros(image), kernel, **geometry_of(options)), image, strict=True)
-        assume(all(inside(window, size) for row, size in places for window in row))
-        lead = d.one_of(draw, (1, 1), (2, 2), (2,))
-        return (d.real(draw, (*lead, *image), domain), kernel), options
-
-    return d.samples(build)
+@samples
+def max_poolings(draw):
+    call = draw(d.pool_calls())
+    options = call.options | {"return_indices": draw(choice(False, False, True))}
+    return (draw(d.arrays(call.input, d.DISTINCT)), call.kernel_size), options
 
 
-def geometry_of(options):
-    names = ("stride", "padding", "dilation", "ceil_mode")
-    return {"dilation": 1} | {name: options[name] for name in names if name in options}
-
-
-def starts(size, kernel, stride, padding, dilation, ceil_mode):
-    """The first row of every window, negative where it begins in the padding."""
-    span = size + 2 * padding - dilation * (kernel - 1) - 1
-    count = (math.ceil if ceil_mode else math.floor)(span / stride) + 1
-    all_starts = [i * stride - padding for i in range(count)]
-    return [s for s in all_starts if not ceil_mode or s < size]  # a window starts in the image
+@samples
+def avg_poolings(draw):
+    call = draw(d.pool_calls(dilation=False))
+    counting = {
+        "count_include_pad": draw(choice(False, True)),
+        "divisor_override": draw(choice(None, None, 3)),
+    }
+    return (draw(d.arrays(call.input)), call.kernel_size), call.options | counting
 
 
 def windows(x, kernel, stride, padding, dilation, ceil_mode):
-    """For each window its place in the output and the rows and columns it covers."""
+    """The rows that each row of windows covers, and the columns that each column covers."""
     geometry = zip(pair(kernel), pair(stride or kernel), pair(padding), pair(dilation), strict=True)
-    rows, columns = (
-        [[s + i * q for i in range(k)] for s in starts(size, k, t, p, q, ceil_mode)]
-        for size, (k, t, p, q) in zip(x.shape[-2:], geometry, strict=True)
-    )
-    return rows, columns
+    return [
+        d.windows(size, *own, ceil_mode) for size, own in zip(x.shape[-2:], geometry, strict=True)
+    ]
 
 
 def inside(window, size):
@@ -164,13 +111,11 @@ def avg_pool2d_reference(
     return out
 
 
-def adaptive_poolings():
-    def build(draw):
-        lead = d.one_of(draw, (1, 2), (2,))
-        x = d.real(draw, (*lead, d.one_of(draw, 1, 3, 5), d.one_of(draw, 2, 4)))
-        return x, d.one_of(draw, 1, 2, (2, 3), (None, 1))
-
-    return d.samples(build)
+@samples
+def adaptive_poolings(draw):
+    lead = draw(choice((1, 2), (2,)))
+    x = draw(d.arrays((*lead, draw(choice(1, 3, 5)), draw(choice(2, 4)))))
+    return x, draw(choice(1, 2, (2, 3), (None, 1)))
 
 
 def adaptive_reference(x, output_size):
@@ -238,7 +183,7 @@ RECORDS = [
     OpRecord(
         "max_pool2d",
         ops.max_pool2d,
-        poolings(d.DISTINCT, dilate=True),
+        max_poolings(),
         max_pool2d_reference,
         domain="no ties",
         errors=(
@@ -261,7 +206,7 @@ RECORDS = [
     OpRecord(
         "avg_pool2d",
         ops.avg_pool2d,
-        poolings(d.ANY, dilate=False),
+        avg_poolings(),
         avg_pool2d_reference,
         errors=(
             case(lambda t: ops.avg_pool2d(zeros(t, 1, 1, 2, 2), 3), ShapeError, "avg_pool2d", "3"),

@@ -1,78 +1,40 @@
 """Records of `minidl/ops/index.py`."""
 
 import numpy as np
+from hypothesis import strategies as st
 
 from minidl import ops
 from minidl.errors import DTypeError, ShapeError
-from minidl.testing.records import draw as d
+from minidl.testing import strategies as d
+from minidl.testing.records.draw import choice, each, samples
 from minidl.testing.records.record import OpRecord, case, zeros
 
 ALL, REAL = "biuf", "iuf"
 
 
-def basic_index(draw, shape):
-    """Ints, slices with positive steps, None, Ellipsis; each dimension at most once."""
-    parts = []
-    for n in shape:
-        kind = d.one_of(draw, "all", "slice", "slice", "int", "none")
-        if kind == "none":
-            parts.append(None)
-        if kind == "int" and n:
-            parts.append(d.one_of(draw, *range(-n, n)))
-        elif kind == "slice":
-            bounds = [d.one_of(draw, None, *range(-n - 1, n + 2)) for _ in range(2)]
-            parts.append(slice(*bounds, d.one_of(draw, None, 1, 2)))
-        else:
-            parts.append(slice(None))
-    cut = d.one_of(draw, *range(len(parts) + 1))
-    if d.one_of(draw, False, True):  # the rest of the dimensions as ...
-        parts = [*parts[:cut], Ellipsis]
-    return tuple(parts) if len(parts) != 1 or d.one_of(draw, False, True) else parts[0]
+@samples
+def indexings(draw):
+    x = draw(d.arrays(d.shapes(1, empty=False)))
+    return x, draw(st.one_of(d.basic_indices(x.shape), d.advanced_indices(x.shape)))
 
 
-def advanced_index(draw, shape):
-    """Integer arrays that broadcast together among slices, or a mask."""
-    if d.one_of(draw, False, False, True):
-        return d.booleans(draw, shape[: d.one_of(draw, *range(1, len(shape) + 1))])
-    common = d.shape(draw, 0, 2, empty=False)
-    parts = []
-    for n in shape:
-        if d.one_of(draw, False, True) or not parts:
-            parts.append(d.integers(draw, d.one_of(draw, common, (1,) * len(common)), -n, n))
-        else:
-            parts.append(d.one_of(draw, slice(None), slice(1, None)))
-    return tuple(parts)
-
-
-def indexings():
-    def build(draw):
-        x = d.real(draw, d.shape(draw, 1, empty=False))
-        kind = d.one_of(draw, basic_index, advanced_index)
-        return x, kind(draw, x.shape)
-
-    return d.samples(build)
-
-
-def assignments():
+@samples
+def assignments(draw):
     """x[where] = value, each place named at most once."""
-
-    def build(draw):
-        x = d.real(draw, d.shape(draw, 1, empty=False))
-        kind = d.one_of(draw, "basic", "mask", "rows")
-        if kind == "basic":
-            where = basic_index(draw, x.shape)
-        elif kind == "mask":
-            where = d.booleans(draw, x.shape)
-        else:
-            where = d.rng(draw).permutation(x.shape[0])[: d.one_of(draw, 1, 2)]
-        picked = x[where].shape
-        if kind == "mask" or d.one_of(draw, False, False, True):
-            value = d.one_of(draw, d.real(draw, ()), 0.5)
-        else:
-            value = d.real(draw, picked[d.one_of(draw, *range(len(picked) + 1)) :])
-        return x, where, value
-
-    return d.samples(build)
+    x = draw(d.arrays(d.shapes(1, empty=False)))
+    kind = draw(choice("basic", "mask", "rows"))
+    if kind == "basic":
+        where = draw(d.basic_indices(x.shape))
+    elif kind == "mask":
+        where = draw(d.masks(x.shape))
+    else:
+        where = np.array(draw(st.permutations(range(x.shape[0])))[: draw(choice(1, 2))])
+    picked = x[where].shape
+    if kind == "mask" or draw(choice(False, False, True)):
+        value = draw(choice(draw(d.arrays(())), 0.5))
+    else:
+        value = draw(d.arrays(picked[draw(choice(*range(len(picked) + 1))) :]))
+    return x, where, value
 
 
 def getitem(input, where):
@@ -92,17 +54,16 @@ def assign_reference(x, where, value):
     return x
 
 
-def along(draw, empty=True):
+def along(draw):
     """A tensor, one of its dimensions, and an index that fits."""
-    x = d.real(draw, d.shape(draw, 1, empty=empty))
-    dim = d.axis(draw, x.ndim)
-    sizes = [d.one_of(draw, *range(1, n + 1)) if n else 0 for n in x.shape]
-    sizes[dim] = d.one_of(draw, 1, 2, 5) if x.shape[dim] else 0
-    return x, dim, d.integers(draw, sizes, 0, x.shape[dim])
+    x = draw(d.arrays(d.shapes(1)))
+    dim = draw(d.axis(x.ndim))
+    sizes = [draw(choice(*range(1, n + 1))) if n else 0 for n in x.shape]
+    sizes[dim] = draw(choice(1, 2, 5)) if x.shape[dim] else 0
+    return x, dim, draw(d.integer_arrays(sizes, 0, x.shape[dim]))
 
 
-def gathers():
-    return d.samples(lambda draw: along(draw))
+gathers = samples(along)
 
 
 def gather_reference(x, dim, index):
@@ -114,13 +75,11 @@ def gather_reference(x, dim, index):
     return out
 
 
-def scatter_adds():
-    def build(draw):
-        x, dim, index = along(draw)
-        larger = [n + d.one_of(draw, 0, 1) for n in index.shape]
-        return x, dim, index, d.real(draw, larger)
-
-    return d.samples(build)
+@samples
+def scatter_adds(draw):
+    x, dim, index = along(draw)
+    larger = [n + draw(choice(0, 1)) for n in index.shape]
+    return x, dim, index, draw(d.arrays(larger))
 
 
 def scatter_add_reference(x, dim, index, src):
@@ -132,20 +91,6 @@ def scatter_add_reference(x, dim, index, src):
     return out
 
 
-def scatters():
-    """Each place is written at most once: otherwise which value stays is not defined."""
-
-    def build(draw):
-        x = d.real(draw, d.shape(draw, 1, empty=False))
-        dim = d.axis(draw, x.ndim)
-        whole = np.argsort(d.real(draw, x.shape), dim)
-        sizes = tuple(d.one_of(draw, *range(1, n + 1)) for n in x.shape)
-        index = whole[tuple(slice(n) for n in sizes)]
-        return x, dim, index, d.one_of(draw, d.real(draw, sizes), 0.5)
-
-    return d.samples(build)
-
-
 def scatter_reference(x, dim, index, src):
     out = x.copy()
     for place in np.ndindex(*index.shape):
@@ -155,30 +100,24 @@ def scatter_reference(x, dim, index, src):
     return out
 
 
-def selections():
-    def build(draw):
-        x = d.real(draw, d.shape(draw, 1, empty=False))
-        dim = d.axis(draw, x.ndim)
-        return x, dim, d.integers(draw, (d.one_of(draw, 0, 1, 3),), 0, x.shape[dim])
-
-    return d.samples(build)
+@samples
+def selections(draw):
+    x = draw(d.arrays(d.shapes(1, empty=False)))
+    dim = draw(d.axis(x.ndim))
+    return x, dim, draw(d.integer_arrays((draw(choice(0, 1, 3)),), 0, x.shape[dim]))
 
 
-def masked_fills():
-    def build(draw):
-        a = d.shape(draw)
-        mask = d.booleans(draw, [1 if d.one_of(draw, False, False, True) else n for n in a])
-        return d.real(draw, a), mask, d.one_of(draw, 0.5, -2)
-
-    return d.samples(build)
+@samples
+def masked_fills(draw):
+    a = draw(d.shapes())
+    mask = draw(d.masks([1 if draw(choice(False, False, True)) else n for n in a]))
+    return draw(d.arrays(a)), mask, draw(choice(0.5, -2))
 
 
-def orders(**more):
-    def build(draw):
-        x = d.real(draw, d.shape(draw, empty=False), d.DISTINCT)
-        return (x,), {"dim": d.axis(draw, x.ndim), "descending": d.one_of(draw, False, True)}
-
-    return d.samples(build)
+@samples
+def orders(draw):
+    x = draw(d.arrays(d.shapes(empty=False), d.DISTINCT))
+    return (x,), {"dim": draw(d.axis(x.ndim)), "descending": draw(choice(False, True))}
 
 
 def argsort_reference(x, dim=-1, descending=False):
@@ -186,19 +125,18 @@ def argsort_reference(x, dim=-1, descending=False):
 
 
 def sort_reference(x, dim=-1, descending=False):
-    return np.flip(np.sort(x, dim), dim) if descending and x.ndim else np.sort(
-        x, dim
-    ) if x.ndim else x, argsort_reference(x, dim, descending)
+    if not x.ndim:
+        return x, np.int64(0)
+    order = argsort_reference(x, dim, descending)
+    return np.take_along_axis(x, order, dim), order
 
 
-def topks():
-    def build(draw):
-        x = d.real(draw, d.shape(draw, 1, empty=False), d.DISTINCT)
-        dim = d.axis(draw, x.ndim)
-        k = d.one_of(draw, *range(x.shape[dim] + 1))
-        return (x, k), {"dim": dim, "largest": d.one_of(draw, False, True)}
-
-    return d.samples(build)
+@samples
+def topks(draw):
+    x = draw(d.arrays(d.shapes(1, empty=False), d.DISTINCT))
+    dim = draw(d.axis(x.ndim))
+    k = draw(choice(*range(x.shape[dim] + 1)))
+    return (x, k), {"dim": dim, "largest": draw(choice(False, True))}
 
 
 def topk_reference(x, k, dim=-1, largest=True):
@@ -206,12 +144,10 @@ def topk_reference(x, k, dim=-1, largest=True):
     return np.take_along_axis(x, order, dim), order
 
 
-def one_hots():
-    def build(draw):
-        labels = d.integers(draw, d.shape(draw), 0, 4)
-        return labels, d.one_of(draw, 4, 6)
-
-    return d.samples(build)
+@samples
+def one_hots(draw):
+    labels = draw(d.integer_arrays(d.shapes(), 0, 4))
+    return labels, draw(choice(4, 6))
 
 
 def one_hot_reference(labels, classes=-1):
@@ -274,17 +210,6 @@ RECORDS = [
         ),
     ),
     OpRecord(
-        "scatter",
-        ops.scatter,
-        scatters(),
-        scatter_reference,
-        domain="each place written once",
-        dtypes=ALL,
-        errors=(
-            case(lambda t: ops.scatter(zeros(t, 3), 0, t([3]), 1.0), IndexError, "scatter", "3"),
-        ),
-    ),
-    OpRecord(
         "index_select",
         ops.index_select,
         selections(),
@@ -320,7 +245,7 @@ RECORDS = [
     OpRecord(
         "nonzero",
         ops.nonzero,
-        d.samples(lambda draw: (d.integers(draw, d.shape(draw, 1), -1, 2).astype(float),)),
+        each(d.integer_arrays(d.shapes(1), -1, 2).map(np.float64)),
         lambda x: np.argwhere(x),
         order=0,
         dtypes=ALL,

@@ -1,31 +1,21 @@
 """Records of ops that no user calls: derivatives of other ops, and what in-place writes record."""
 
 import numpy as np
+from hypothesis import strategies as st
 
 from minidl.tape import named
-from minidl.testing.records import draw as d
-from minidl.testing.records.image import convolutions, pair, poolings
-from minidl.testing.records.index import advanced_index, assign_reference, basic_index
+from minidl.testing import strategies as d
+from minidl.testing.records.draw import choice, each, samples
+from minidl.testing.records.index import assign_reference, indexings
 from minidl.testing.records.record import OpRecord
-from minidl.testing.records.shape import diagonal_reference
+from minidl.testing.records.shape import diagonal_reference, diagonals
+from minidl.testing.strategies.windows import pair
 
 
-def indexings():
-    def build(draw):
-        x = d.real(draw, d.shape(draw, 1, empty=False))
-        where = d.one_of(draw, basic_index, advanced_index)(draw, x.shape)
-        return x, where
-
-    return d.samples(build)
-
-
-def unindexings():
-    def build(draw):
-        shape = d.shape(draw, 1, empty=False)
-        where = d.one_of(draw, basic_index, advanced_index)(draw, shape)
-        return d.real(draw, np.zeros(shape)[where].shape), where, shape
-
-    return d.samples(build)
+@samples
+def unindexings(draw):
+    x, where = draw(indexings()).args
+    return draw(d.arrays(np.shape(x[where]))), where, x.shape
 
 
 def plain(function):
@@ -51,15 +41,11 @@ def unindex_reference(g, where, shape):
     return out.reshape(shape)
 
 
-def on_diagonals():
-    def build(draw):
-        shape = d.shape(draw, 2, 3, empty=False)
-        a, b = (int(i) for i in d.rng(draw).permutation(len(shape))[:2])
-        offset = d.one_of(draw, *range(-shape[a] + 1, shape[b]))
-        diagonal = diagonal_reference(np.zeros(shape), offset, a, b)
-        return d.real(draw, diagonal.shape), shape, offset, a, b
-
-    return d.samples(build)
+@samples
+def on_diagonals(draw):
+    sample = draw(diagonals())
+    (x,), options = sample.args, sample.kwargs
+    return draw(d.arrays(diagonal_reference(x, **options).shape)), x.shape, *options.values()
 
 
 def on_diagonal_reference(g, shape, offset, dim1, dim2):
@@ -75,57 +61,45 @@ def steps(where):
     return [(named("index").op, {"index": where})]
 
 
-def overwrites():
-    def build(draw):
-        base = d.real(draw, d.shape(draw, 1, empty=False))
-        where = basic_index(draw, base.shape)
-        return base, d.real(draw, base[where].shape), where, order(draw, base.ndim)
-
-    return d.samples(build)
-
-
-def blanks():
-    def build(draw):
-        x = d.real(draw, d.shape(draw, 1, empty=False))
-        return x, basic_index(draw, x.shape), order(draw, x.ndim)
-
-    return d.samples(build)
+@samples
+def overwrites(draw):
+    """`order`: in which order the dimensions lay in memory when a write happened."""
+    base = draw(d.arrays(d.shapes(1, empty=False)))
+    where = draw(d.basic_indices(base.shape))
+    order = draw(st.permutations(range(base.ndim)))
+    return base, draw(d.arrays(np.shape(base[where]))), where, tuple(order)
 
 
-def order(draw, ndim):
-    """In which order the dimensions lay in memory when a write happened."""
-    return tuple(int(i) for i in d.rng(draw).permutation(ndim))
+@samples
+def blanks(draw):
+    base, _, where, order = draw(overwrites()).args
+    return base, where, order
 
 
-def geometry(args, options):
-    """The keywords of the inner convolutions, and the shapes of a convolution's three tensors."""
-    x, weight, _ = args
-    stride, dilation = pair(options["stride"]), pair(options["dilation"])
-    padding = (1, 1) if isinstance(options["padding"], str) else pair(options["padding"])
-    kernel = weight.shape[2:]
+def geometry(call):
+    """The keywords of the inner convolutions, and the shape of a convolution's result."""
+    padding = call.options["padding"]
+    keywords = {name: pair(call.options[name]) for name in ("stride", "dilation")}
+    keywords["padding"] = (1, 1) if isinstance(padding, str) else pair(padding)
+    keywords["groups"] = call.options["groups"]
     out = tuple(
         (n + 2 * p - q * (k - 1) - 1) // s + 1
-        for n, p, q, k, s in zip(x.shape[-2:], padding, dilation, kernel, stride, strict=True)
+        for n, k, s, q, p in zip(
+            call.input[2:], call.weight[2:], *list(keywords.values())[:3], strict=True
+        )
     )
-    keywords = {
-        "stride": stride, "padding": padding, "dilation": dilation, "groups": options["groups"]
-    }  # fmt: skip
-    return keywords, (x.shape[0], weight.shape[0], *out)
+    return keywords, (call.input[0], call.weight[0], *out)
 
 
-def conv2d_adjoints(of):
+@samples
+def conv2d_adjoints(draw, of):
     """Arguments of the derivative of conv2d in its input or in its weight."""
-
-    def build(draw):
-        sample = draw(convolutions().filter(lambda sample: sample.args[0].ndim == 4))
-        keywords, out = geometry(sample.args, sample.kwargs)
-        x, weight, _ = sample.args
-        g = d.real(draw, out)
-        if of == "input":
-            return (weight, g), {"size": x.shape[2:]} | keywords
-        return (x, g), {"kernel": weight.shape[2:]} | keywords
-
-    return d.samples(build)
+    call = draw(d.conv_calls().filter(lambda call: len(call.input) == 4))
+    keywords, out = geometry(call)
+    g = draw(d.arrays(out))
+    if of == "input":
+        return (draw(d.arrays(call.weight)), g), {"size": call.input[2:]} | keywords
+    return (draw(d.arrays(call.input)), g), {"kernel": call.weight[2:]} | keywords
 
 
 def terms(out, per_group, filters, kernel, stride, padding, dilation, size):
@@ -158,15 +132,13 @@ def conv2d_weight_reference(x, g, kernel, stride, padding, dilation, groups):
     return weight
 
 
-def pixels(spread):
-    def build(draw):
-        n, c, h, w = (d.one_of(draw, 1, 2, 3) for _ in range(4))
-        positions = d.integers(draw, (n, c, d.one_of(draw, 1, 2), 3), 0, h * w)
-        if spread:
-            return d.real(draw, positions.shape), positions, (n, c, h, w)
-        return d.real(draw, (n, c, h, w)), positions
-
-    return d.samples(build)
+@samples
+def pixels(draw, spread):
+    n, c, h, w = (draw(choice(1, 2, 3)) for _ in range(4))
+    positions = draw(d.integer_arrays((n, c, draw(choice(1, 2)), 3), 0, h * w))
+    if spread:
+        return draw(d.arrays(positions.shape)), positions, (n, c, h, w)
+    return draw(d.arrays((n, c, h, w))), positions
 
 
 def pick_reference(x, positions):
@@ -184,18 +156,14 @@ def spread_reference(g, positions, shape):
     return out
 
 
-def window_sums(spread):
-    def build(draw):
-        sample = draw(poolings(d.ANY, dilate=False).filter(lambda s: s.args[0].ndim == 4))
-        x, kernel = sample.args[0], pair(sample.args[1])
-        image = [max(n, k) for n, k in zip(x.shape[2:], kernel, strict=True)]
-        stride = pair(sample.kwargs["stride"] or kernel)
-        out = [(n - k) // s + 1 for n, k, s in zip(image, kernel, stride, strict=True)]
-        if spread:
-            return d.real(draw, (*x.shape[:2], *out)), kernel, stride, tuple(image)
-        return d.real(draw, (*x.shape[:2], *image)), kernel, stride
-
-    return d.samples(build)
+@samples
+def window_sums(draw, spread):
+    call = draw(d.pool_calls(dilation=False).filter(lambda call: len(call.input) == 4))
+    kernel, stride = pair(call.kernel_size), pair(call.options["stride"] or call.kernel_size)
+    image = tuple(max(n, k) for n, k in zip(call.input[2:], kernel, strict=True))
+    out = [(n - k) // s + 1 for n, k, s in zip(image, kernel, stride, strict=True)]
+    shape = (*call.input[:2], *(out if spread else image))
+    return draw(d.arrays(shape)), kernel, stride, *([image] if spread else [])
 
 
 def sum_windows_reference(x, kernel, stride):
@@ -222,7 +190,7 @@ def inner(name, samples, reference, function=None, **fields):
 
 
 def one_tensor(*more):
-    return d.samples(lambda draw: (d.real(draw, d.shape(draw)), *more))
+    return each(d.arrays(), *map(choice, more))
 
 
 RECORDS = [
@@ -246,10 +214,10 @@ RECORDS = [
         lambda x, where, order: assign_reference(x, where, 0.0),
         lambda x, where, order: named("blank")(x, steps(where), order),
     ),
-    inner("conv2d_input", conv2d_adjoints("input"), conv2d_input_reference),
-    inner("conv2d_weight", conv2d_adjoints("weight"), conv2d_weight_reference),
+    inner("convolution_input", conv2d_adjoints("input"), conv2d_input_reference),
+    inner("convolution_weight", conv2d_adjoints("weight"), conv2d_weight_reference),
     inner("pick_pixels", pixels(False), pick_reference),
     inner("spread_pixels", pixels(True), spread_reference),
-    inner("sum_pool2d", window_sums(False), sum_windows_reference),
+    inner("sum_pool", window_sums(False), sum_windows_reference),
     inner("spread_windows", window_sums(True), spread_windows_reference),
 ]

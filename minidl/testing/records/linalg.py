@@ -4,36 +4,15 @@ import numpy as np
 
 from minidl import ops
 from minidl.errors import DTypeError, ShapeError
-from minidl.testing.records import draw as d
+from minidl.testing import strategies as d
+from minidl.testing.records.draw import choice, samples
 from minidl.testing.records.record import OpRecord, case, zeros
 
 
-def sides(draw, count, empty=True):
-    n = [d.one_of(draw, 1, 2, 3, 4) for _ in range(count)]
-    if empty and d.one_of(draw, *range(10)) == 9:
-        n[d.one_of(draw, *range(count))] = 0
-    return n
-
-
-def matmuls():
-    def build(draw):
-        n, k, m = sides(draw, 3)
-        kind = d.one_of(draw, "matrices", "matrices", "batches", "row", "column", "vectors")
-        if kind == "vectors":
-            return d.real(draw, (k,)), d.real(draw, (k,))
-        if kind == "batches":
-            a, b = d.broadcastable(draw, empty=False)
-            return d.real(draw, (*a[:2], n, k)), d.real(draw, (*b[-2:], k, m)) if (
-                len(a) < 3 and len(b) < 3
-            ) else d.real(draw, (k, m))
-        batch = d.one_of(draw, (), (2,))
-        if kind == "row":
-            return d.real(draw, (k,)), d.real(draw, (*batch, k, m))
-        if kind == "column":
-            return d.real(draw, (*batch, n, k)), d.real(draw, (k,))
-        return d.real(draw, (n, k)), d.real(draw, (k, m))
-
-    return d.samples(build)
+@samples
+def matmuls(draw):
+    a, b = draw(d.matmul_shapes())
+    return draw(d.arrays(a)), draw(d.arrays(b))
 
 
 def matmul_reference(a, b):
@@ -44,53 +23,28 @@ def matmul_reference(a, b):
     return (out[..., 0] if column else out[..., 0, :]) if row else out
 
 
-def matrices(*batch):
-    def build(draw):
-        n, k, m = sides(draw, 3)
-        return d.real(draw, (*batch, n, k)), d.real(draw, (*batch, k, m))
-
-    return d.samples(build)
+@samples
+def matrices(draw, *batch):
+    n, k, m = draw(d.sides(3))
+    return draw(d.arrays((*batch, n, k))), draw(d.arrays((*batch, k, m)))
 
 
-def linears():
-    def build(draw):
-        inside, outside = sides(draw, 2)
-        x = d.real(draw, (*d.shape(draw, 0, 2), inside))
-        weight = d.real(draw, (outside, inside))
-        return (x, weight, d.real(draw, (outside,))) if d.one_of(draw, 0, 1) else (x, weight)
-
-    return d.samples(build)
+@samples
+def linears(draw):
+    inside, outside = draw(d.sides(2))
+    x = draw(d.arrays((*draw(d.shapes(max_dims=2)), inside)))
+    weight = draw(d.arrays((outside, inside)))
+    return (x, weight, draw(d.arrays((outside,)))) if draw(choice(0, 1)) else (x, weight)
 
 
 def linear_reference(x, weight, bias=0.0):
     return np.einsum("...i,oi->...o", x, weight) + bias
 
 
-EQUATIONS = {
-    "ij,jk->ik": ("ij", "jk"),
-    "bij,bjk->bik": ("bij", "bjk"),
-    "i,j->ij": ("i", "j"),
-    "ij->ji": ("ij",),
-    "ij->": ("ij",),
-    "ij->j": ("ij",),
-    "ij,ij->i": ("ij", "ij"),
-    "ij,jk": ("ij", "jk"),
-    "ba": ("ba",),
-    "ij,jk,kl->il": ("ij", "jk", "kl"),
-    "ij,k->ki": ("ij", "k"),
-    "bhid,bhjd->bhij": ("bhid", "bhjd"),
-    "...ij,...jk->...ik": ("zij", "zjk"),
-    "...i,...i->...": ("zyi", "zyi"),
-}
-
-
-def einsums():
-    def build(draw):
-        equation = d.one_of(draw, *EQUATIONS)
-        size = {c: d.one_of(draw, 1, 2, 3) for c in "abhdijklzy"}
-        return equation, *[d.real(draw, [size[c] for c in term]) for term in EQUATIONS[equation]]
-
-    return d.samples(build)
+@samples
+def einsums(draw):
+    equation, shapes = draw(d.einsum_calls())
+    return equation, *[draw(d.arrays(shape)) for shape in shapes]
 
 
 RECORDS = [

@@ -5,7 +5,8 @@ import numpy as np
 from minidl import ops
 from minidl.errors import DTypeError, ShapeError
 from minidl.tape import named
-from minidl.testing.records import draw as d
+from minidl.testing import strategies as d
+from minidl.testing.records.draw import choice, samples
 from minidl.testing.records.record import OpRecord, case, zeros
 
 
@@ -17,39 +18,35 @@ def reduce_loss(loss, reduction, count=None):
 
 def logits_and_labels(draw):
     """Logits (N, C, ...) and labels; some of them ignored, at least one used."""
-    classes = d.one_of(draw, 2, 4)
-    lead, rest = d.one_of(draw, ((3,), ()), ((2,), (2,)), ((), ()))
-    x = d.real(draw, (*lead, classes, *rest) if lead else (classes,), d.Domain(-3, 3))
-    labels = d.integers(draw, (*lead, *rest), 0, classes)
-    if labels.ndim and d.one_of(draw, False, True):
+    classes = draw(choice(2, 4))
+    lead, rest = draw(choice(((3,), ()), ((2,), (2,)), ((), ())))
+    x = draw(d.arrays((*lead, classes, *rest) if lead else (classes,), d.Domain(-3, 3)))
+    labels = draw(d.integer_arrays((*lead, *rest), 0, classes))
+    if labels.ndim and draw(choice(False, True)):
         labels.flat[0] = -100
     return x, labels, classes
 
 
 def options(draw):
-    return {"reduction": d.one_of(draw, "mean", "sum", "none")}
+    return {"reduction": draw(choice("mean", "sum", "none"))}
 
 
-def nll_losses():
-    def build(draw):
-        x, labels, classes = logits_and_labels(draw)
-        weight = d.one_of(draw, None, d.real(draw, (classes,), d.POSITIVE))
-        return (x, labels, weight), options(draw)
-
-    return d.samples(build)
+@samples
+def nll_losses(draw):
+    x, labels, classes = logits_and_labels(draw)
+    weight = draw(choice(None, draw(d.arrays((classes,), d.POSITIVE))))
+    return (x, labels, weight), options(draw)
 
 
-def cross_entropies():
-    def build(draw):
-        x, labels, classes = logits_and_labels(draw)
-        weight = d.one_of(draw, None, d.real(draw, (classes,), d.POSITIVE))
-        if d.one_of(draw, False, False, True):  # probabilities in place of labels
-            axis = 1 if x.ndim > 1 else 0
-            labels = d.real(draw, x.shape, d.POSITIVE)
-            labels = labels / labels.sum(axis, keepdims=True)
-        return (x, labels, weight), options(draw) | {"label_smoothing": d.one_of(draw, 0.0, 0.1)}
-
-    return d.samples(build)
+@samples
+def cross_entropies(draw):
+    x, labels, classes = logits_and_labels(draw)
+    weight = draw(choice(None, draw(d.arrays((classes,), d.POSITIVE))))
+    if draw(choice(False, False, True)):  # probabilities in place of labels
+        axis = 1 if x.ndim > 1 else 0
+        labels = draw(d.arrays(x.shape, d.POSITIVE))
+        labels = labels / labels.sum(axis, keepdims=True)
+    return (x, labels, weight), options(draw) | {"label_smoothing": draw(choice(0.0, 0.1))}
 
 
 def nll_reference(log_probs, labels, weight=None, ignore_index=-100, reduction="mean"):
@@ -83,33 +80,40 @@ def cross_entropy_reference(x, target, weight=None, reduction="mean", label_smoo
     return reduce_loss(loss, reduction, (counts[np.where(used, target, 0)] * used).sum())
 
 
-def two_alike(domain=d.ANY):
-    def build(draw):
-        shape = d.shape(draw, empty=False)
-        return (d.real(draw, shape), d.real(draw, shape)), options(draw)
-
-    return d.samples(build)
+def weighted(draw, shape):
+    weight = draw(choice(None, draw(d.arrays(shape, d.POSITIVE))))
+    return options(draw) | {"weight": weight}
 
 
-def two_apart():
-    def build(draw):
-        shape = d.shape(draw, empty=False)
-        both = d.real(draw, (2, *shape), d.DISTINCT)
-        return (both[0], both[1]), options(draw)
+def weighted_reference(loss, weight, reduction):
+    return reduce_loss(
+        loss if weight is None else loss * weight,
+        reduction,
+        None if weight is None else weight.sum(),
+    )
 
-    return d.samples(build)
+
+@samples
+def two_alike(draw):
+    shape = draw(d.shapes(empty=False))
+    return (draw(d.arrays(shape)), draw(d.arrays(shape))), weighted(draw, shape)
 
 
-def binary_cross_entropies():
-    def build(draw):
-        shape = d.shape(draw, empty=False)
-        x = d.real(draw, shape, d.Domain(-3, 3, kinks=(0.0,)))
-        target = d.real(draw, shape, d.Domain(0.1, 0.9))
-        weight = d.one_of(draw, None, d.real(draw, shape, d.POSITIVE))
-        pos_weight = d.one_of(draw, None, d.real(draw, shape[-1:], d.POSITIVE))
-        return (x, target, weight), options(draw) | {"pos_weight": pos_weight}
+@samples
+def two_apart(draw):
+    shape = draw(d.shapes(empty=False))
+    both = draw(d.arrays((2, *shape), d.DISTINCT))
+    return (both[0], both[1]), weighted(draw, shape)
 
-    return d.samples(build)
+
+@samples
+def binary_cross_entropies(draw):
+    shape = draw(d.shapes(empty=False))
+    x = draw(d.arrays(shape, d.Domain(-3, 3, kinks=(0.0,))))
+    target = draw(d.arrays(shape, d.Domain(0.1, 0.9)))
+    weight = draw(choice(None, draw(d.arrays(shape, d.POSITIVE))))
+    pos_weight = draw(choice(None, draw(d.arrays(shape[-1:], d.POSITIVE))))
+    return (x, target, weight), options(draw) | {"pos_weight": pos_weight}
 
 
 def binary_reference(x, target, weight=None, reduction="mean", pos_weight=None):
@@ -119,22 +123,18 @@ def binary_reference(x, target, weight=None, reduction="mean", pos_weight=None):
     return reduce_loss(loss if weight is None else loss * weight, reduction)
 
 
-def embeddings():
-    def build(draw):
-        rows = d.one_of(draw, 1, 4)
-        picked = d.integers(draw, d.shape(draw), 0, rows)
-        return picked, d.real(draw, (rows, d.one_of(draw, 1, 3)))
-
-    return d.samples(build)
+@samples
+def embeddings(draw):
+    rows = draw(choice(1, 4))
+    picked = draw(d.integer_arrays(d.shapes(), 0, rows))
+    return picked, draw(d.arrays((rows, draw(choice(1, 3)))))
 
 
-def dropouts():
-    def build(draw):
-        channels = d.one_of(draw, False, True)
-        x = d.real(draw, d.shape(draw, 2))
-        return x, d.one_of(draw, 0.0, 0.3, 1.0), d.one_of(draw, 1, 2**40), 12, channels
-
-    return d.samples(build)
+@samples
+def dropouts(draw):
+    channels = draw(choice(False, True))
+    x = draw(d.arrays(d.shapes(2)))
+    return x, draw(choice(0.0, 0.3, 1.0)), draw(choice(1, 2**40)), 12, channels
 
 
 RECORDS = [
@@ -203,7 +203,10 @@ RECORDS = [
         "mse_loss",
         ops.mse_loss,
         two_alike(),
-        lambda x, y, reduction="mean": reduce_loss((x - y) ** 2, reduction),
+        lambda x, y, weight=None, reduction="mean": weighted_reference(
+            (x - y) ** 2, weight, reduction
+        ),
+        constants=("weight",),
         errors=(
             case(lambda t: ops.mse_loss(zeros(t, 2), zeros(t, 3)), ShapeError, "(2,)", "(3,)"),
         ),
@@ -212,7 +215,10 @@ RECORDS = [
         "l1_loss",
         ops.l1_loss,
         two_apart(),
-        lambda x, y, reduction="mean": reduce_loss(np.abs(x - y), reduction),
+        lambda x, y, weight=None, reduction="mean": weighted_reference(
+            np.abs(x - y), weight, reduction
+        ),
+        constants=("weight",),
         domain="input and target differ",
         errors=(case(lambda t: ops.l1_loss(zeros(t, 2), zeros(t, 3)), ShapeError, "(2,)", "(3,)"),),
     ),

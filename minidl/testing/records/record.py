@@ -1,11 +1,15 @@
 """What one op's record holds."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from hypothesis.strategies import SearchStrategy
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,7 @@ def zeros(make: Callable, *shape: int) -> Any:
 
 @dataclass(frozen=True)
 class OpRecord:
-    """Everything the generated tests need to know about an op.
+    """Everything the checks need to know about an op.
 
     samples: valid calls, away from kinks and poles (`domain` says which).
     reference: the same function on NumPy arrays, written independently; None needs `why_none`.
@@ -46,6 +50,7 @@ class OpRecord:
         "index" (int64), "sum" (integers and bools become int64), or "given" by an argument.
     broadcasts: whether its tensor inputs broadcast against each other.
     constants: names of float inputs that get no gradient.
+    layouts: False for an op that is about how its input lies in memory.
     """
 
     name: str
@@ -59,6 +64,7 @@ class OpRecord:
     result: str = "same"
     broadcasts: bool = False
     constants: tuple[str, ...] = ()
+    layouts: bool = True
     errors: tuple[ErrorCase, ...] = ()
 
     def __post_init__(self):

@@ -4,77 +4,61 @@ import numpy as np
 
 from minidl import ops
 from minidl.errors import DTypeError, ShapeError
-from minidl.testing.records import draw as d
+from minidl.testing import strategies as d
+from minidl.testing.records.draw import choice, samples
 from minidl.testing.records.record import OpRecord, case
 
 ALL, REAL = "biuf", "iuf"
 
 
-def along_axes(domain=d.ANY, empty=True, dim_needed=False):
+@samples
+def along_axes(draw, domain=d.ANY, empty=True, dim_needed=False):
     """A tensor, None or one or several of its dimensions, keepdim or not."""
-
-    def build(draw):
-        x = d.real(draw, d.shape(draw, empty=empty), domain)
-        dim = d.axes(draw, x.ndim)
-        if dim_needed and dim is None:
-            dim = d.axis(draw, x.ndim)
-        return (x,), {"dim": dim, "keepdim": d.one_of(draw, False, True)}
-
-    return d.samples(build)
+    x = draw(d.arrays(d.shapes(empty=empty), domain))
+    dim = draw(d.axes(x.ndim))
+    if dim_needed and dim is None:
+        dim = draw(d.axis(x.ndim))
+    return (x,), {"dim": dim, "keepdim": draw(choice(False, True))}
 
 
-def along_axis(domain=d.ANY, empty=True, none_too=True, keepdim=True, max_dims=3):
+@samples
+def along_axis(draw, domain=d.ANY, empty=True, none_too=True, keepdim=True, max_dims=3):
     """A tensor, one of its dimensions (or None), keepdim or not."""
-
-    def build(draw):
-        x = d.real(draw, d.shape(draw, 0, max_dims, empty), domain)
-        none = none_too and d.one_of(draw, False, False, True)
-        dim = None if none else d.axis(draw, x.ndim)
-        return (x,), {"dim": dim} | ({"keepdim": d.one_of(draw, False, True)} if keepdim else {})
-
-    return d.samples(build)
+    x = draw(d.arrays(d.shapes(max_dims=max_dims, empty=empty), domain))
+    none = none_too and draw(choice(False, False, True))
+    dim = None if none else draw(d.axis(x.ndim))
+    return (x,), {"dim": dim} | ({"keepdim": draw(choice(False, True))} if keepdim else {})
 
 
-def variances():
-    def build(draw):
-        x = d.real(draw, d.shape(draw, empty=False))
-        dim = d.axes(draw, x.ndim)
-        count = np.ones_like(x).sum(axis=fit(dim, x)).max()
-        correction = d.one_of(draw, 0, 1) if count > 1 else 0
-        return (x,), {"dim": dim, "correction": correction, "keepdim": d.one_of(draw, False, True)}
-
-    return d.samples(build)
+@samples
+def variances(draw):
+    x = draw(d.arrays(d.shapes(empty=False)))
+    dim = draw(d.axes(x.ndim))
+    count = np.ones_like(x).sum(axis=fit(dim, x)).max()
+    correction = draw(choice(0, 1)) if count > 1 else 0
+    return (x,), {"dim": dim, "correction": correction, "keepdim": draw(choice(False, True))}
 
 
-def extremes():
+@samples
+def extremes(draw):
     """max and min: of everything, or along a dimension."""
-
-    def build(draw):
-        x = d.real(draw, d.shape(draw, empty=False), d.DISTINCT)
-        if d.one_of(draw, False, False, True):
-            return (x,)
-        return x, d.axis(draw, x.ndim), d.one_of(draw, False, True)
-
-    return d.samples(build)
+    x = draw(d.arrays(d.shapes(empty=False), d.DISTINCT))
+    if draw(choice(False, False, True)):
+        return (x,)
+    return x, draw(d.axis(x.ndim)), draw(choice(False, True))
 
 
-def softmaxes():
-    def build(draw):
-        x = d.real(draw, d.shape(draw), d.Domain(-3.0, 3.0))
-        return x, d.axis(draw, x.ndim)
-
-    return d.samples(build)
+@samples
+def softmaxes(draw):
+    x = draw(d.arrays(domain=d.Domain(-3.0, 3.0)))
+    return x, draw(d.axis(x.ndim))
 
 
-def norms():
-    def build(draw):
-        x = d.real(
-            draw, d.shape(draw, empty=False), d.Domain(kinks=(0.0,), gap=0.3, distinct=False)
-        )
-        p = d.one_of(draw, "fro", 1, 2, 3.0)
-        return (x,), {"p": p, "dim": d.axes(draw, x.ndim), "keepdim": d.one_of(draw, False, True)}
-
-    return d.samples(build)
+@samples
+def norms(draw):
+    x = draw(d.arrays(d.shapes(empty=False), d.NOT_ZERO))
+    p = draw(choice("fro", 1, 2, 3.0))
+    return (x,), {"p": p, "dim": draw(d.axes(x.ndim)), "keepdim": draw(choice(False, True))}
 
 
 def fit(dim, x):

@@ -3,10 +3,12 @@
 import math
 
 import numpy as np
+from hypothesis import strategies as st
 
 from minidl import ops
 from minidl.errors import ShapeError
-from minidl.testing.records import draw as d
+from minidl.testing import strategies as d
+from minidl.testing.records.draw import choice, each, samples
 from minidl.testing.records.record import OpRecord, case, zeros
 
 ALL = "biuf"
@@ -15,61 +17,52 @@ ALL = "biuf"
 def factorizations(draw, size):
     """A shape with `size` elements."""
     if size == 0:
-        return d.one_of(draw, (0,), (0, 3), (2, 0))
+        return draw(choice((0,), (0, 3), (2, 0)))
     shape = []
     while size > 1 and len(shape) < 3:
-        divisor = d.one_of(draw, *[n for n in range(1, size + 1) if size % n == 0])
+        divisor = draw(choice(*[n for n in range(1, size + 1) if size % n == 0]))
         shape.append(divisor)
         size //= divisor
     return (*shape, size)
 
 
-def reshapes():
-    def build(draw):
-        x = d.real(draw, d.shape(draw))
-        shape = list(factorizations(draw, x.size))
-        if x.size and d.one_of(draw, False, True):
-            shape[d.one_of(draw, *range(len(shape)))] = -1
-        return x, tuple(shape)
-
-    return d.samples(build)
+@samples
+def reshapes(draw):
+    x = draw(d.arrays())
+    shape = list(factorizations(draw, x.size))
+    if x.size and draw(choice(False, True)):
+        shape[draw(choice(*range(len(shape))))] = -1
+    return x, tuple(shape)
 
 
-def permutations():
-    def build(draw):
-        x = d.real(draw, d.shape(draw))
-        order = d.rng(draw).permutation(x.ndim)
-        return x, tuple(int(i) - (x.ndim if d.one_of(draw, 0, 1) else 0) for i in order)
-
-    return d.samples(build)
+@samples
+def permutations(draw):
+    x = draw(d.arrays())
+    order = draw(st.permutations(range(x.ndim)))
+    return x, tuple(i - draw(choice(0, x.ndim)) for i in order)
 
 
-def with_axes(number, min_dims=0, empty=True):
+@samples
+def with_axes(draw, number, min_dims=0, empty=True):
     """A tensor and `number` of its dimensions."""
-
-    def build(draw):
-        x = d.real(draw, d.shape(draw, min_dims, empty=empty))
-        return (x, *[d.axis(draw, x.ndim) for _ in range(number)])
-
-    return d.samples(build)
+    x = draw(d.arrays(d.shapes(min_dims, empty=empty)))
+    return (x, *[draw(d.axis(x.ndim)) for _ in range(number)])
 
 
-def expansions():
-    def build(draw):
-        small, whole = d.broadcastable(draw)
-        if len(small) > len(whole):
-            small, whole = whole, small
-        x = d.real(draw, small)
-        shape = np.broadcast_shapes(small, whole)
-        kept = [d.one_of(draw, False, True) and i >= len(shape) - x.ndim for i in range(len(shape))]
-        lead = len(shape) - x.ndim
-        sizes = [
-            -1 if keep and x.shape[i - lead] == n else n
-            for i, (n, keep) in enumerate(zip(shape, kept, strict=True))
-        ]
-        return x, tuple(sizes)
-
-    return d.samples(build)
+@samples
+def expansions(draw):
+    small, whole = draw(d.broadcastable_shapes())
+    if len(small) > len(whole):
+        small, whole = whole, small
+    x = draw(d.arrays(small))
+    shape = np.broadcast_shapes(small, whole)
+    kept = [draw(choice(False, True)) and i >= len(shape) - x.ndim for i in range(len(shape))]
+    lead = len(shape) - x.ndim
+    sizes = [
+        -1 if keep and x.shape[i - lead] == n else n
+        for i, (n, keep) in enumerate(zip(shape, kept, strict=True))
+    ]
+    return x, tuple(sizes)
 
 
 def expand_reference(x, shape):
@@ -77,14 +70,12 @@ def expand_reference(x, shape):
     return np.broadcast_to(x, [x.shape[i - lead] if n == -1 else n for i, n in enumerate(shape)])
 
 
-def squeezes():
-    def build(draw):
-        whole = d.shape(draw)
-        x = d.real(draw, [1 if d.one_of(draw, False, True) else n for n in whole])
-        dim = d.axes(draw, x.ndim)
-        return (x,) if dim is None else (x, dim)
-
-    return d.samples(build)
+@samples
+def squeezes(draw):
+    whole = draw(d.shapes())
+    x = draw(d.arrays([1 if draw(choice(False, True)) else n for n in whole]))
+    dim = draw(d.axes(x.ndim))
+    return (x,) if dim is None else (x, dim)
 
 
 def squeeze_reference(x, dim=None):
@@ -96,37 +87,31 @@ def squeeze_reference(x, dim=None):
     )
 
 
-def unsqueezes():
-    def build(draw):
-        x = d.real(draw, d.shape(draw))
-        return x, d.axis(draw, x.ndim + 1)
-
-    return d.samples(build)
+@samples
+def unsqueezes(draw):
+    x = draw(d.arrays())
+    return x, draw(d.axis(x.ndim + 1))
 
 
-def narrows():
-    def build(draw):
-        x = d.real(draw, d.shape(draw, 1))
-        dim = d.axis(draw, x.ndim)
-        size = x.shape[dim]
-        start = d.one_of(draw, *range(size + 1))
-        return x, dim, start, d.one_of(draw, *range(size - start + 1))
-
-    return d.samples(build)
+@samples
+def narrows(draw):
+    x = draw(d.arrays(d.shapes(1)))
+    dim = draw(d.axis(x.ndim))
+    size = x.shape[dim]
+    start = draw(choice(*range(size + 1)))
+    return x, dim, start, draw(choice(*range(size - start + 1)))
 
 
 def narrow_reference(x, dim, start, length):
     return np.take(x, range(start, start + length), dim)
 
 
-def diagonals():
-    def build(draw):
-        x = d.real(draw, d.shape(draw, 2, 3, empty=False))
-        a, b = (int(i) for i in d.rng(draw).permutation(x.ndim)[:2])
-        offset = d.one_of(draw, *range(-x.shape[a] + 1, x.shape[b]))
-        return (x,), {"offset": offset, "dim1": a, "dim2": b}
-
-    return d.samples(build)
+@samples
+def diagonals(draw):
+    x = draw(d.arrays(d.shapes(2, 3, empty=False)))
+    a, b = draw(st.permutations(range(x.ndim)))[:2]
+    offset = draw(choice(*range(-x.shape[a] + 1, x.shape[b])))
+    return (x,), {"offset": offset, "dim1": a, "dim2": b}
 
 
 def diagonal_reference(x, offset, dim1, dim2):
@@ -136,13 +121,11 @@ def diagonal_reference(x, offset, dim1, dim2):
     return np.stack(picked, -1)
 
 
-def flattens():
-    def build(draw):
-        x = d.real(draw, d.shape(draw))
-        bounds = sorted(d.axis(draw, x.ndim) % max(x.ndim, 1) for _ in range(2))
-        return (x,), {"start_dim": bounds[0], "end_dim": bounds[1] - max(x.ndim, 1)}
-
-    return d.samples(build)
+@samples
+def flattens(draw):
+    x = draw(d.arrays())
+    bounds = sorted(draw(d.axis(x.ndim)) % max(x.ndim, 1) for _ in range(2))
+    return (x,), {"start_dim": bounds[0], "end_dim": bounds[1] - max(x.ndim, 1)}
 
 
 def flatten_reference(x, start_dim, end_dim):
@@ -152,13 +135,11 @@ def flatten_reference(x, start_dim, end_dim):
     )
 
 
-def unflattens():
-    def build(draw):
-        x = d.real(draw, d.shape(draw, 1, empty=False))
-        dim = d.axis(draw, x.ndim)
-        return x, dim, factorizations(draw, x.shape[dim])
-
-    return d.samples(build)
+@samples
+def unflattens(draw):
+    x = draw(d.arrays(d.shapes(1, empty=False)))
+    dim = draw(d.axis(x.ndim))
+    return x, dim, factorizations(draw, x.shape[dim])
 
 
 def unflatten_reference(x, dim, sizes):
@@ -166,38 +147,30 @@ def unflatten_reference(x, dim, sizes):
     return x.reshape(*x.shape[:dim], *sizes, *x.shape[dim + 1 :])
 
 
-def movedims():
-    def build(draw):
-        x = d.real(draw, d.shape(draw, 1))
-        if d.one_of(draw, False, True):
-            return x, d.axis(draw, x.ndim), d.axis(draw, x.ndim)
-        count = d.one_of(draw, *range(1, x.ndim + 1))
-        source, destination = (
-            tuple(int(i) for i in d.rng(draw).permutation(x.ndim)[:count]) for _ in range(2)
-        )
-        return x, source, destination
-
-    return d.samples(build)
+@samples
+def movedims(draw):
+    x = draw(d.arrays(d.shapes(1)))
+    if draw(choice(False, True)):
+        return x, draw(d.axis(x.ndim)), draw(d.axis(x.ndim))
+    count = draw(choice(*range(1, x.ndim + 1)))
+    source, destination = (tuple(draw(st.permutations(range(x.ndim)))[:count]) for _ in range(2))
+    return x, source, destination
 
 
-def several(number=3):
-    def build(draw):
-        return tuple(d.real(draw, shape) for shape in d.broadcastable(draw, number))
-
-    return d.samples(build)
+@samples
+def several(draw, number=3):
+    return tuple(draw(d.arrays(shape)) for shape in draw(d.broadcastable_shapes(number)))
 
 
-def splits():
-    def build(draw):
-        x = d.real(draw, d.shape(draw, 1))
-        dim = d.axis(draw, x.ndim)
-        size = x.shape[dim]
-        if d.one_of(draw, False, True):
-            return (x, d.one_of(draw, 1, 2, 3)), {"dim": dim}
-        first = d.one_of(draw, *range(size + 1))
-        return (x, [first, size - first]), {"dim": dim}
-
-    return d.samples(build)
+@samples
+def splits(draw):
+    x = draw(d.arrays(d.shapes(1)))
+    dim = draw(d.axis(x.ndim))
+    size = x.shape[dim]
+    if draw(choice(False, True)):
+        return (x, draw(choice(1, 2, 3))), {"dim": dim}
+    first = draw(choice(*range(size + 1)))
+    return (x, [first, size - first]), {"dim": dim}
 
 
 def split_reference(x, sections, dim=0):
@@ -209,12 +182,10 @@ def split_reference(x, sections, dim=0):
     return np.take(x, range(first), dim), np.take(x, range(first, size), dim)
 
 
-def chunks():
-    def build(draw):
-        x = d.real(draw, d.shape(draw, 1))
-        return (x, d.one_of(draw, 1, 2, 3, 7)), {"dim": d.axis(draw, x.ndim)}
-
-    return d.samples(build)
+@samples
+def chunks(draw):
+    x = draw(d.arrays(d.shapes(1)))
+    return (x, draw(choice(1, 2, 3, 7))), {"dim": draw(d.axis(x.ndim))}
 
 
 def unbind_reference(x, dim=0):
@@ -241,6 +212,7 @@ RECORDS = [
         reshapes(),
         case(lambda t: ops.view(zeros(t, 2, 3), (4,)), ShapeError, "view", "(2, 3)", "(4,)"),
         case(lambda t: ops.view(zeros(t, 2, 3).t(), (6,)), ShapeError, "view", "reshape"),
+        layouts=False,  # whether it can be read in place is about layout
     ),
     shaping(
         "permute",
@@ -309,7 +281,7 @@ RECORDS = [
     shaping(
         "t",
         lambda x: x.T,
-        d.samples(lambda draw: (d.real(draw, d.shape(draw, 0, 2)),)),
+        each(d.arrays(d.shapes(max_dims=2))),
         case(lambda t: ops.t(zeros(t, 2, 3, 4)), ShapeError, "t:", "(2, 3, 4)"),
     ),
     shaping(

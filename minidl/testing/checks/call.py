@@ -1,24 +1,20 @@
-"""From an op's record to a call of the op."""
+"""From an op's record and a sample to a call of the op."""
 
-import inspect
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
-import pytest
 
 import minidl
-from minidl import testing
-
-RECORDS = {record.name: record for record in testing.ops()}
-
-
-def each_record(condition=lambda record: True):
-    """Parametrises a test over the records for which `condition` holds."""
-    chosen = [record for record in RECORDS.values() if condition(record)]
-    return pytest.mark.parametrize("record", chosen, ids=lambda record: record.name)
+from minidl import Tensor
+from minidl.testing import trees
+from minidl.testing.code import call_as_code
+from minidl.testing.compare import to_numpy
+from minidl.testing.records.record import OpRecord, Sample
 
 
-def map_arrays(function, tree):
+def map_arrays(function: Callable, tree: Any) -> Any:
     """The same nested tuples, lists and dicts with `function` applied to every array."""
     if isinstance(tree, dict):
         return {key: map_arrays(function, value) for key, value in tree.items()}
@@ -27,21 +23,21 @@ def map_arrays(function, tree):
     return function(tree) if isinstance(tree, np.ndarray) else tree
 
 
-def as_tensor(array, device, dtype=np.float64):
+def as_tensor(array: np.ndarray, device: str = "cpu", dtype: Any = np.float64) -> Tensor:
     """Float arrays in `dtype`, others as they are."""
     kind = dtype if array.dtype.kind == "f" else array.dtype
     return minidl.tensor(np.asarray(array, kind), device=device)
 
 
-def leaf(array, device, dtype=np.float64):
+def leaf(array: np.ndarray, device: str = "cpu", dtype: Any = np.float64) -> Tensor:
     """As `as_tensor`; float tensors require a gradient."""
     t = as_tensor(array, device, dtype)
     return t.requires_grad_() if array.dtype.kind == "f" else t
 
 
-def arguments(record, sample, make):
+def arguments(record: OpRecord, sample: Sample, make: Callable) -> tuple:
     """The sample's positional arguments as tensors; constants of the op require no gradient."""
-    names = list(inspect.signature(record.function).parameters)
+    names = trees.parameters(record.function)
     args = []
     for i, value in enumerate(sample.args):
         constant = i < len(names) and names[i] in record.constants
@@ -49,7 +45,9 @@ def arguments(record, sample, make):
     return tuple(args)
 
 
-def function_of(record, sample, device, dtype=np.float64):
+def function_of(
+    record: OpRecord, sample: Sample, device: str = "cpu", dtype: Any = np.float64
+) -> Callable:
     """The op with the sample's keywords filled in."""
     if not sample.kwargs:
         return record.function
@@ -57,17 +55,17 @@ def function_of(record, sample, device, dtype=np.float64):
     return partial(record.function, **kwargs)
 
 
-def outputs(result):
+def outputs(result: Any) -> list[Tensor]:
     """The tensors of a result, in a list."""
-    return testing.trees.tensors([result])
+    return trees.tensors([result])
 
 
-def gradients(function, args, seed=0):
+def gradients(function: Callable, args: tuple, seed: int = 0) -> tuple[list, list]:
     """Outputs, and the gradients of all inputs from one random cotangent, as arrays."""
     result = outputs(function(*args))
-    leaves = [t for t in testing.trees.tensors(args) if t.requires_grad]
+    leaves = [t for t in trees.tensors(args) if t.requires_grad]
     rng = np.random.default_rng(seed)
-    values = [testing.to_numpy(o) for o in result]
+    values = [to_numpy(o) for o in result]
     result = [o for o in result if o.requires_grad]
     if not result:
         return values, []
@@ -75,4 +73,11 @@ def gradients(function, args, seed=0):
         as_tensor(np.asarray(rng.standard_normal(o.shape)), o.device, o.dtype) for o in result
     ]
     grads = minidl.autograd.grad(result, leaves, cotangents, allow_unused=True)
-    return values, [None if g is None else testing.to_numpy(g) for g in grads]
+    return values, [None if g is None else to_numpy(g) for g in grads]
+
+
+def as_code(record: OpRecord, sample: Sample, dtype: Any = np.float64) -> str:
+    """The call as Python to paste, floats in `dtype`."""
+    name = trees.call(record.function, ())[0]
+    args, kwargs = map_arrays(partial(as_tensor, dtype=dtype), (sample.args, sample.kwargs))
+    return call_as_code(name, args, kwargs, trees.parameters(record.function))

@@ -1,0 +1,224 @@
+"""Damage minidl itself: every derivative rule and every kernel, against the checks of the records.
+
+A rule is damaged by exchanging the code of its function, so that the function itself, which the op
+holds, stays. A kernel is run as the Python that it was compiled from.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache, partial
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from hypothesis import HealthCheck, Phase, given, settings
+
+import minidl
+from minidl import kernels, random
+from minidl.testing import records
+from minidl.testing.checks import call
+from minidl.testing.checks.op import OP_CHECKS
+from minidl.testing.mutation import pytests
+from minidl.testing.mutation.attempts import caught_by, in_parallel, with_progress
+from minidl.testing.mutation.damage import Damage, damages
+from minidl.testing.mutation.recompile import compiled, node_of
+from minidl.testing.mutation.report import Result
+from minidl.testing.mutation.targets import Target, plain
+
+EXAMPLES = 60  # samples of each record ...
+DRAWN = 3 * EXAMPLES  # ... out of so many: hypothesis likes to repeat itself
+HOME = Path(minidl.__file__).parent
+
+
+Mutant = tuple[Target, Damage]
+
+
+def run(
+    targets: Iterable[Target], tests: Sequence[str] = (), progress: bool = False
+) -> list[Result]:
+    """Damages every target in every way, and checks the records of its ops each time.
+
+    tests: arguments of pytest; run on what the checks do not notice. Raises RuntimeError if a
+    check or one of these tests fails on code that is not damaged.
+    """
+    mutants = [(t, damage) for t in targets for damage in damages(node_of(t.code), t.owner)]
+    results = in_parallel(_by_checks, _groups(mutants))
+    if progress:
+        results = with_progress(results, len(mutants), len)
+    caught = {i: by for group in results for i, by in group}
+    if tests:
+        left = [(i, mutants[i]) for i, by in caught.items() if not by]
+        caught.update(in_parallel(partial(_by_tests, list(tests)), left))
+    return [_result(mutants[i], by) for i, by in caught.items()]
+
+
+def _groups(mutants: list[Mutant]) -> list[list[tuple[int, Mutant]]]:
+    """Mutants with their numbers, those of the same ops together; the largest groups first."""
+    groups: dict[tuple, list] = {}
+    for i, (target, damage) in enumerate(mutants):
+        groups.setdefault((tuple(target.ops), target.kernel), []).append((i, (target, damage)))
+    cut = [g[i : i + LARGEST] for g in groups.values() for i in range(0, len(g), LARGEST)]
+    return sorted(cut, key=len, reverse=True)
+
+
+LARGEST = 60  # mutants that one process tries
+
+
+def _by_checks(group: list[tuple[int, Mutant]]) -> list[tuple[int, str]]:
+    """(number, the first check that fails) for mutants of the same ops."""
+    target = group[0][1][0]
+    with _as_python(target.kernel):
+        checks = _checks(target)
+        passes = cache(partial(_passes, checks))
+        caught = []
+        for i, mutant in group:
+            number = caught_by(partial(_damaged, mutant, partial(_first_failure, checks)), SECONDS)
+            if number.isdecimal():
+                passes(int(number))
+                number = checks[int(number)][0]
+            caught.append((i, number))
+        return caught
+
+
+SECONDS = 100.0  # for the checks of one mutant
+
+
+def _first_failure(checks: list[tuple[str, Callable[[], None]]]) -> str:
+    for number, (_, check) in enumerate(checks):
+        try:
+            check()
+        except Exception:
+            return str(number)
+    return ""
+
+
+def _passes(checks: list[tuple[str, Callable[[], None]]], number: int) -> None:
+    """Raises if a check that caught a mutant also fails without it."""
+    name, check = checks[number]
+    try:
+        check()
+    except AssertionError as error:
+        raise RuntimeError(f"{name} fails on code that is not damaged: {error}") from None
+
+
+def _by_tests(tests: list[str], item: tuple[int, Mutant]) -> tuple[int, str]:
+    i, mutant = item
+    kernel = mutant[0].kernel
+    with _as_python(kernel):
+        first = partial(pytests.first_failure, tests)
+        if kernel not in _passed:
+            failed = caught_by(first, LONGEST)
+            if failed:
+                raise RuntimeError(f"{failed} fails on code that is not damaged")
+            _passed.add(kernel)
+        return i, caught_by(partial(_damaged, mutant, first), LONGEST)
+
+
+LONGEST = 600.0  # seconds for the tests
+_passed: set[ModuleType | None] = set()  # kernels with whose Python the tests pass
+
+
+def _damaged(mutant: Mutant, test: Callable[[], str]) -> str:
+    """Run a test with the mutant in place; for a process that ends with it."""
+    target, damage = mutant
+    with damage.place.holding(damage.node):
+        code = compiled(node_of(target.code), target.code)
+    for function in target.functions:
+        function.__code__ = code
+    return test()
+
+
+def _result(mutant: Mutant, caught: str) -> Result:
+    target, damage = mutant
+    file = str(Path(target.code.co_filename).relative_to(HOME.parent))
+    where = target.owner, damage.kind, file, damage.line
+    return Result(*where, damage.before, damage.after, caught)
+
+
+def _checks(target: Target) -> list[tuple[str, Callable[[], None]]]:
+    """(name, check): the checks of its ops' records, on the same samples every time."""
+    of = {record.name: record for record in records.ops()}
+    order = sorted(OP_CHECKS, key=lambda check: "derivative" not in check.__name__)
+    if target.kernel:
+        order = [check for check in OP_CHECKS if check.__name__ == "kernel"]
+    checks: list[tuple[str, Callable]] = []
+    for name in target.ops:
+        if name in kernels.FUNCTIONS:
+            checks.append((name, FUNCTION_CHECKS[name]))
+            continue
+        if name not in of:
+            raise RuntimeError(f"{name} has no record: add one in minidl/testing/records")
+        samples = _samples(of[name])
+        for check in order:
+            some = samples[: -(-EXAMPLES // check.cost)]
+            checks += [(check.__name__, partial(check, of[name], sample)) for sample in some]
+    return checks
+
+
+def _samples(record: records.OpRecord) -> list[records.Sample]:
+    """The same calls every time; those that differ in more than their numbers come first."""
+    seen: Counter[str] = Counter()
+    found: list[tuple[int, records.Sample]] = []
+
+    @settings(
+        max_examples=DRAWN,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(record.samples)
+    def collect(sample):
+        form = repr(call.map_arrays(lambda a: (a.dtype, a.shape), [sample.args, sample.kwargs]))
+        found.append((seen[form], sample))
+        seen[form] += 1
+
+    collect()
+    return [sample for _, sample in sorted(found, key=lambda pair: pair[0])[:EXAMPLES]]
+
+
+@contextmanager
+def _as_python(kernel: ModuleType | None) -> Iterator[None]:
+    """Inside, the kernel's compiled functions, if any, are the Python they were compiled from.
+
+    New memory is full of nan there: what a damaged kernel forgets to write must not be found right
+    because the same place held the right result before.
+    """
+    if kernel is None:
+        yield
+        return
+    before = dict(vars(kernel))
+    filling = ModuleType("numpy")
+    vars(filling).update(vars(np))
+    filling.empty, filling.empty_like = _filled(np.empty), _filled(np.empty_like)
+    vars(kernel).update({name: plain(value) for name, value in before.items()}, np=filling)
+    try:
+        with np.errstate(all="ignore"):
+            yield
+    finally:
+        vars(kernel).update(before)
+
+
+def _filled(make: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
+    def call(*args: Any, **kwargs: Any) -> np.ndarray:
+        array = make(*args, **kwargs)
+        array.fill(np.nan if array.dtype.kind == "f" else np.iinfo(array.dtype).max)
+        return array
+
+    return call
+
+
+def _philox() -> None:
+    """The words of the compiled generator and of its definition, across counters and streams."""
+    for seed, offset, n, stream in ((0, 0, 9, 0), (2**62 + 5, 4 * 2**32 - 6, 13, 1), (7, 3, 1, 1)):
+        fast = random.words(seed, offset, n, None, stream)
+        with kernels.disabled():
+            np.testing.assert_array_equal(fast, random.words(seed, offset, n, None, stream))
+
+
+FUNCTION_CHECKS = {"philox": _philox}

@@ -1,0 +1,118 @@
+"""What of minidl is damaged: every derivative rule, every kernel, and what they call."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+from dataclasses import dataclass, field
+from types import CodeType, FunctionType, ModuleType
+from typing import Any
+
+from minidl import kernels, ops
+from minidl.testing.mutation.places import places
+from minidl.testing.mutation.recompile import node_of
+
+
+@dataclass
+class Target:
+    """A piece of code to damage.
+
+    owner: the op that it belongs to, or the name of a helper that several ops share.
+    functions: those that run it (the same lambda may be the rule of several ops).
+    ops: whose records can notice. kernel: the module, if it is code of a kernel.
+    """
+
+    owner: str
+    code: CodeType
+    functions: list[FunctionType] = field(default_factory=list)
+    ops: list[str] = field(default_factory=list)
+    kernel: ModuleType | None = None
+
+
+def targets(names: list[str] | None = None) -> list[Target]:
+    """All of minidl's derivative code and kernels, or what the ops of these names run.
+
+    Raises LookupError for a name that is not an op's.
+    """
+    found = rules() + kernel_code()
+    if names is None:
+        return found
+    unknown = sorted(set(names) - {op for target in found for op in target.ops})
+    if unknown:
+        raise LookupError(f"no op {', '.join(unknown)} with a rule or a kernel")
+    return [target for target in found if set(names) & set(target.ops)]
+
+
+def rules() -> list[Target]:
+    """The rules of all ops, and what they call that serves only derivatives.
+
+    That is: helper functions, and ops that are not public, as the inverse of indexing.
+    """
+    found: dict[CodeType, Target] = {}
+    inner = {call.op.forward: name for name, call in ops.all_ops().items()}
+    for name, call in ops.all_ops().items():
+        for rule in (*call.op.rules, call.op.rule_of_all):
+            if rule is not None and rule.function.__module__.startswith("minidl."):
+                _add(found, name, rule.function)
+                for helper in _helpers(rule.function):
+                    _add(found, inner.get(helper, helper.__name__), helper, name)
+    return list(found.values())
+
+
+def _add(
+    found: dict[CodeType, Target], owner: str, function: FunctionType, user: str | None = None
+) -> None:
+    target = found.setdefault(function.__code__, Target(owner, function.__code__))
+    if function not in target.functions:
+        target.functions.append(function)
+    for op in (owner, user):
+        if op in ops.all_ops() and op not in target.ops:
+            target.ops.append(op)
+
+
+def _helpers(function: FunctionType) -> list[FunctionType]:
+    """The private functions of minidl.ops that a rule calls, and those that they call."""
+    found = [function]
+    for f in found:
+        for called in _called(f):
+            op = getattr(called, "op", None)
+            if op is not None:
+                called = None if op.name in ops.__all__ else op.forward
+            private = isinstance(called, FunctionType) and called.__name__.startswith("_")
+            if private and called.__module__.startswith("minidl.ops") and called not in found:
+                found.append(called)
+    return found[1:]
+
+
+def _called(function: FunctionType) -> list[Any]:
+    """The global objects that the body names, except in the words of errors."""
+    nodes = [place.node for place, _ in places(node_of(function.__code__))]
+    names = sorted({node.id for node in nodes if isinstance(node, ast.Name)})
+    return [function.__globals__[name] for name in names if name in function.__globals__]
+
+
+def kernel_code() -> list[Target]:
+    """The functions of each kernel, compiled or not, but not the conditions for using it."""
+    found: dict[CodeType, Target] = {}
+    for name, file in {**kernels.CPU, **kernels.FUNCTIONS}.items():
+        module = importlib.import_module(f"minidl.kernels.cpu.{file}")
+        kernel = kernels.load(name) if name in kernels.CPU else None
+        start = [kernel.forward, kernel.backward] if kernel else [getattr(module, name)]
+        reached = [plain(f) for f in start if f is not None]
+        for f in reached:
+            called = [plain(c) for c in _called(f) if plain(c) not in reached]
+            reached += [
+                c for c in called if isinstance(c, FunctionType) and c.__module__ == f.__module__
+            ]
+        for f in reached:
+            target = found.setdefault(f.__code__, Target(f"{name} kernel", f.__code__))
+            target.functions, target.kernel = [f], module
+            target.ops.append(name)
+            if len(target.ops) > 1:
+                target.owner = f"{file} kernels"
+    return list(found.values())
+
+
+def plain(function: object) -> object:
+    """The Python function that Numba compiled."""
+    return getattr(function, "py_func", function)
