@@ -7,12 +7,15 @@ number), `tape.py`, `backward.py`, `ops/elementwise.py`, `tensor.py`.
 import importlib as _importlib
 import os as _os
 import warnings as _warnings
+from math import e, inf, nan, pi
 
 # After a product OpenBLAS's idle threads spin on the cores that everything else needs. With this,
 # read when NumPy is imported, they sleep at once. Set it yourself to choose otherwise.
 _os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
 
 __version__ = "0.1.0"
+
+newaxis = None  # x[minidl.newaxis] has a new first dimension
 
 # log(0), 0 / 0 and overflow give inf and nan as in PyTorch, without NumPy's warnings.
 _warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"minidl\.")
@@ -64,15 +67,27 @@ from .type_info import can_cast, finfo, iinfo, promote_types, result_type
 # Imported when first used, so that `import minidl` stays quick.
 _LATER = {
     name: f".{name}"
-    for name in ("datasets", "func", "io", "linalg", "nn", "optim", "testing", "utils")
+    for name in (
+        "amp",
+        "datasets",
+        "distributions",
+        "func",
+        "io",
+        "linalg",
+        "nn",
+        "optim",
+        "special",
+        "testing",
+        "utils",
+    )
 }
-_LATER |= {"load": ".io", "save": ".io"}
+_LATER |= {"load": ".io", "save": ".io", "autocast": ".amp"}
 
 
 def __getattr__(name: str) -> object:
     if name in _LATER:
         module = _importlib.import_module(_LATER[name], __name__)
-        return getattr(module, name) if name in ("load", "save") else module
+        return getattr(module, name) if name in ("load", "save", "autocast") else module
     import difflib
 
     near = difflib.get_close_matches(name, [*globals(), *_LATER], 3, 0.6)

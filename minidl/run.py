@@ -22,13 +22,12 @@ OTHER = "torch"
 MOVED = {
     "nn.parameter": "nn",
     "nn.modules": "nn",
-    "nn.modules.module": "nn",
-    "nn.modules.utils": "nn",
-    "nn.modules.loss": "nn",
+    "nn.modules.utils": "nn.ntuple",
     "optim.optimizer": "optim",
     "utils.data.dataset": "utils.data",
     "utils.data.dataloader": "utils.data",
     "autograd.variable": "autograd",
+    "cuda.amp": "amp",
 }
 
 
@@ -53,7 +52,8 @@ class Finder(MetaPathFinder):
         if name != OTHER and not name.startswith(f"{OTHER}."):
             return None
         below = name.removeprefix(OTHER).removeprefix(".")
-        below = MOVED.get(below, below)
+        everywhere = "nn" if below.startswith("nn.modules.") else below  # a file a kind of layer
+        below = MOVED.get(below, everywhere)
         own = f"minidl.{below}".rstrip(".")
         try:
             module = importlib.import_module(own)

@@ -7,7 +7,6 @@ The class itself (its fields) is in `minidl/tape.py`; an operator is the op's ow
 from __future__ import annotations
 
 import builtins
-import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -31,6 +30,8 @@ from .views import Retain, edge_of, in_place, write
 _OPERATORS = {
     "add": elementwise._add, "sub": elementwise._sub, "mul": ops.mul, "truediv": elementwise._div,
     "pow": elementwise._pow, "floordiv": ops.floor_divide, "mod": ops.remainder,
+    "and": ops.bitwise_and, "or": ops.bitwise_or, "xor": ops.bitwise_xor,
+    "lshift": ops.bitwise_left_shift, "rshift": ops.bitwise_right_shift,
 }  # fmt: skip
 _COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge")
 
@@ -73,20 +74,22 @@ def _attach() -> None:
     for name, function in _OPERATORS.items():
         setattr(Tensor, f"__{name}__", function)
         setattr(Tensor, f"__r{name}__", _reflected(function))
-        method = {"truediv": "div", "floordiv": "floor_divide", "mod": "remainder"}.get(name, name)
+        method = function.__name__  # `x += 1` is `x.add_(1)`
         setattr(Tensor, f"__i{name}__", getattr(Tensor, f"{method}_"))
     for name in _COMPARISONS:
         setattr(Tensor, f"__{name}__", _comparison(name))
     Tensor.__hash__ = object.__hash__
     Tensor.__radd__ = elementwise._add
     Tensor.__rmul__ = ops.mul
+    Tensor.__rdiv__ = Tensor.__rtruediv__  # its name in Python 2
     Tensor.__neg__ = ops.neg
+    Tensor.__pos__ = ops.positive
+    Tensor.__invert__ = ops.bitwise_not
     Tensor.__abs__ = ops.abs
     Tensor.__matmul__ = ops.matmul
     Tensor.__rmatmul__ = _reflected(ops.matmul)
     Tensor.__getitem__ = index.getitem
     Tensor.__setitem__ = index.setitem
-    Tensor.absolute, Tensor.multiply, Tensor.subtract = ops.abs, ops.mul, ops.sub
     for methods in (_Methods, Protocols):
         for name, value in vars(methods).items():
             if name not in ("__module__", "__doc__", "__dict__", "__weakref__"):
@@ -250,22 +253,6 @@ class _Methods:
         if home.type != "cpu":
             raise DeviceError("numpy(): this tensor is on the GPU; use x.cpu().numpy().")
         return self._array
-
-    def __invert__(self: Tensor) -> Tensor:
-        return (
-            self.logical_not()
-            if self._array.dtype.kind == "b"
-            else _bitwise("~", operator.xor, self, -1)
-        )
-
-    def __and__(self: Tensor, other: Any) -> Tensor:
-        return _bitwise("&", operator.and_, self, other)
-
-    def __or__(self: Tensor, other: Any) -> Tensor:
-        return _bitwise("|", operator.or_, self, other)
-
-    def __xor__(self: Tensor, other: Any) -> Tensor:
-        return _bitwise("^", operator.xor, self, other)
 
     # ---- conversions
 
@@ -472,21 +459,6 @@ class _Methods:
         """Overwrites it with 1 with probability p, else 0."""
         noise = ops.rand(self._array.shape, generator=generator, device=self.device)
         return self.copy_(noise < p)
-
-    def addcmul_(self: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) -> Tensor:
-        """self += value * tensor1 * tensor2"""
-        return self.add_(tensor1 * tensor2, alpha=value)
-
-    def addcdiv_(self: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) -> Tensor:
-        """self += value * tensor1 / tensor2"""
-        return self.add_(tensor1 / tensor2, alpha=value)
-
-
-def _bitwise(symbol: str, function: Callable, a: Tensor, b: Any) -> Tensor:
-    b = b._array if isinstance(b, Tensor) else b
-    if a._array.dtype.kind not in "biu" or getattr(b, "dtype", dtypes.I64).kind not in "biu":
-        raise DTypeError(f"{symbol}: expected bool or integer tensors, got {a.dtype}.")
-    return wrap(function(a._array, b))
 
 
 _attach()

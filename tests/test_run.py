@@ -62,6 +62,21 @@ def test_modules_are_minidls_own_and_keep_their_name(tmp_path):
     assert printed.splitlines() == ["True True", "minidl minidl.nn"]
 
 
+def test_pytorchs_inner_modules_that_models_import(tmp_path):
+    code, printed, errors = run(
+        tmp_path,
+        """
+        from torch.nn.modules.utils import _pair
+        from torch.nn.modules.batchnorm import BatchNorm2d
+        from torch.nn import BatchNorm2d as same
+        from torch.utils._pytree import tree_map
+        print(_pair(3), _pair((1, 2)), BatchNorm2d is same, tree_map(abs, {"a": [-1, -2]}))
+        """,
+    )
+    assert (code, errors) == (0, "")
+    assert printed == "(3, 3) (1, 2) True {'a': [1, 2]}\n"
+
+
 def test_files_beside_the_script_are_found(tmp_path):
     (tmp_path / "model.py").write_text("import torch\nx = torch.ones(2)\n")
     code, printed, _ = run(tmp_path, "from model import x\nprint(x.sum().item())")

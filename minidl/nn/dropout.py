@@ -38,3 +38,43 @@ class Dropout2d(_Dropout):
 
     def forward(self, input: Tensor) -> Tensor:
         return F.dropout2d(input, self.p, self.training, self.inplace)
+
+
+class Dropout1d(_Dropout):
+    """Dropout that keeps or drops a whole channel of an example. x: (N, C, L) or (C, L).
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.Dropout1d.html
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.dropout1d(input, self.p, self.training, self.inplace)
+
+
+class Dropout3d(_Dropout):
+    """Dropout that keeps or drops a whole channel of an example. x: (N, C, D, H, W).
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.Dropout3d.html
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.dropout3d(input, self.p, self.training, self.inplace)
+
+
+class AlphaDropout(_Dropout):
+    """Dropout for self-normalising networks: mean 0 and variance 1 stay. See `F.alpha_dropout`.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.AlphaDropout.html
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.alpha_dropout(input, self.p, self.training)
+
+
+class FeatureAlphaDropout(_Dropout):
+    """AlphaDropout that keeps or drops a whole channel of an example. x: (N, C, ...).
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.FeatureAlphaDropout.html
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.feature_alpha_dropout(input, self.p, self.training)

@@ -1,31 +1,28 @@
 """Losses as layers. The mathematics stands in the functions of the same names.
 
 reduction: "mean" (the default), "sum", or "none" (one loss per element or example).
-`size_average` and `reduce` are PyTorch's old names for it; they are kept for their places in the
-argument order and refused.
+`size_average` and `reduce` are PyTorch's old names for it; they overrule it, with a warning.
 """
 
 from __future__ import annotations
 
+from ..ops.loss import chosen
 from ..tensor import Tensor
 from . import functional as F
 from .module import Module
 
 
 class _Loss(Module):
+    reductions = ("mean", "sum", "none")
+
     def __init__(
-        self, size_average: None = None, reduce: None = None, reduction: str = "mean"
+        self, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean"
     ) -> None:
         super().__init__()
-        if size_average is not None or reduce is not None:
-            raise TypeError(
-                f"{type(self).__name__}: size_average and reduce are no longer supported; "
-                "use reduction='mean', 'sum' or 'none'"
-            )
-        if reduction not in ("mean", "sum", "none"):
-            raise ValueError(
-                f"{reduction!r} is not a valid value for reduction: use 'mean', 'sum' or 'none'"
-            )
+        reduction = chosen(size_average, reduce, reduction)
+        if reduction not in self.reductions:
+            allowed = ", ".join(map(repr, self.reductions))
+            raise ValueError(f"{reduction!r} is not a valid value for reduction: use {allowed}")
         self.reduction = reduction
 
 
@@ -33,8 +30,8 @@ class _WeightedLoss(_Loss):
     def __init__(
         self,
         weight: Tensor | None = None,
-        size_average: None = None,
-        reduce: None = None,
+        size_average: bool | None = None,
+        reduce: bool | None = None,
         reduction: str = "mean",
     ) -> None:
         super().__init__(size_average, reduce, reduction)
@@ -52,9 +49,9 @@ class CrossEntropyLoss(_WeightedLoss):
     def __init__(
         self,
         weight: Tensor | None = None,
-        size_average: None = None,
+        size_average: bool | None = None,
         ignore_index: int = -100,
-        reduce: None = None,
+        reduce: bool | None = None,
         reduction: str = "mean",
         label_smoothing: float = 0.0,
     ) -> None:
@@ -83,9 +80,9 @@ class NLLLoss(_WeightedLoss):
     def __init__(
         self,
         weight: Tensor | None = None,
-        size_average: None = None,
+        size_average: bool | None = None,
         ignore_index: int = -100,
-        reduce: None = None,
+        reduce: bool | None = None,
         reduction: str = "mean",
     ) -> None:
         super().__init__(weight, size_average, reduce, reduction)
@@ -124,8 +121,8 @@ class BCEWithLogitsLoss(_Loss):
     def __init__(
         self,
         weight: Tensor | None = None,
-        size_average: None = None,
-        reduce: None = None,
+        size_average: bool | None = None,
+        reduce: bool | None = None,
         reduction: str = "mean",
         pos_weight: Tensor | None = None,
     ) -> None:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from .. import dtypes
-from ..hooks import Hooks, RemovableHandle
 from ..tensor import Tensor
-from . import state
+from .hooks import Hooked
+from .moving import Movable
 from .parameter import Parameter, clear_grads
+from .state import Stateful
 
 
-class Module:
+class Module(Hooked, Movable, Stateful):
     """Base class of all layers and models (PyTorch's `torch.nn.Module`).
 
     A subclass calls `super().__init__()`, makes its parts in `__init__` and computes in `forward`.
@@ -22,7 +22,6 @@ class Module:
     `training` is True after `train()` and False after `eval()`; dropout and batch norm read it.
     """
 
-    _version = 1  # of the layout of its state dict
     training: bool
 
     def __init__(self) -> None:
@@ -32,8 +31,7 @@ class Module:
         set_plain("_buffers", {})
         set_plain("_non_persistent_buffers_set", set())
         set_plain("_modules", {})
-        set_plain("_forward_pre_hooks", Hooks())
-        set_plain("_forward_hooks", Hooks())
+        self._init_hooks()
 
     def forward(self, *input: Any) -> Any:
         """What the module computes; every subclass defines it."""
@@ -42,45 +40,14 @@ class Module:
         )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if self._forward_pre_hooks or self._forward_hooks:
+        if (
+            self._forward_pre_hooks
+            or self._forward_hooks
+            or self._backward_hooks
+            or self._backward_pre_hooks
+        ):
             return self._call_with_hooks(args, kwargs)
         return self.forward(*args, **kwargs)
-
-    def _call_with_hooks(self, args: tuple, kwargs: dict) -> Any:
-        for hook, with_kwargs in list(self._forward_pre_hooks.values()):
-            if with_kwargs:
-                result = hook(self, args, kwargs)
-                if result is not None:
-                    args, kwargs = result
-            else:
-                result = hook(self, args)
-                if result is not None:
-                    args = result if isinstance(result, tuple) else (result,)
-        output = self.forward(*args, **kwargs)
-        for hook, with_kwargs in list(self._forward_hooks.values()):
-            inputs = (args, kwargs) if with_kwargs else (args,)
-            result = hook(self, *inputs, output)
-            if result is not None:
-                output = result
-        return output
-
-    def register_forward_pre_hook(
-        self, hook: Callable, *, prepend: bool = False, with_kwargs: bool = False
-    ) -> RemovableHandle:
-        """`hook(module, args)` runs before `forward`; a result that is not None replaces args.
-
-        with_kwargs: the hook is called (module, args, kwargs) and returns None or (args, kwargs).
-        """
-        return self._forward_pre_hooks.add((hook, with_kwargs), prepend)
-
-    def register_forward_hook(
-        self, hook: Callable, *, prepend: bool = False, with_kwargs: bool = False
-    ) -> RemovableHandle:
-        """`hook(module, args, output)` runs after `forward`; a result not None replaces output.
-
-        with_kwargs: the hook is called (module, args, kwargs, output).
-        """
-        return self._forward_hooks.add((hook, with_kwargs), prepend)
 
     # ---------------------------------------------------------------- attributes and registration
 
@@ -286,6 +253,18 @@ class Module:
                 raise AttributeError(f"`{name}` is not an nn.Module")
         return module
 
+    def set_submodule(self, target: str, module: Module, strict: bool = False) -> None:
+        """Put `module` at the dotted name `target`; strict: only where there is a module."""
+        if not target:
+            raise ValueError("Cannot set the submodule without a target name!")
+        if not isinstance(module, Module):
+            raise ValueError(f"`module` is not an nn.Module, found {type(module)}")
+        path, _, name = target.rpartition(".")
+        parent = self.get_submodule(path)
+        if strict or hasattr(parent, name):
+            parent.get_submodule(name)
+        setattr(parent, name, module)
+
     def get_parameter(self, target: str) -> Parameter:
         """The parameter with the dotted name `target`."""
         return self._get_member(target, "_parameters", "nn.Parameter")
@@ -335,98 +314,26 @@ class Module:
         """Forget the gradients of all parameters, or fill them with zeros in place."""
         clear_grads(self.parameters(), set_to_none)
 
-    def to(self, *args: Any, **kwargs: Any) -> Module:
-        """Move or convert parameters and buffers in place: `to(device)`, `to(dtype)`, `to(other)`.
-
-        A dtype must be a floating one and converts only what is floating; counts stay integers.
-        """
-        if args and isinstance(args[0], Tensor):
-            args, kwargs = (args[0].device, args[0].dtype, *args[1:]), kwargs
-        for value in (*args, *kwargs.values()):
-            if isinstance(value, dtypes.dtype) and not value.is_floating_point:
-                raise TypeError(
-                    f"nn.Module.to only accepts floating point dtypes, but got dtype={value}"
-                )
-
-        def convert(tensor: Tensor) -> Tensor:
-            if tensor.is_floating_point():
-                return tensor.to(*args, **kwargs)
-            kept = [a for a in args if not isinstance(a, dtypes.dtype)]
-            return tensor.to(*kept, **{k: v for k, v in kwargs.items() if k != "dtype"})
-
-        return self._apply(convert)
-
-    def float(self) -> Module:
-        """Convert floating parameters and buffers to float32."""
-        return self.to(dtypes.float32)
-
-    def double(self) -> Module:
-        """Convert floating parameters and buffers to float64."""
-        return self.to(dtypes.float64)
-
-    def half(self) -> Module:
-        """Convert floating parameters and buffers to float16."""
-        return self.to(dtypes.float16)
-
-    def cpu(self) -> Module:
-        """Move all parameters and buffers to the CPU."""
-        return self._apply(lambda tensor: tensor.cpu())
-
-    def cuda(self, device: int | str | None = None) -> Module:
-        """Move all parameters and buffers to the GPU."""
-        return self._apply(lambda tensor: tensor.cuda(device))
-
-    def _apply(self, fn: Callable[[Tensor], Tensor]) -> Module:
-        """Replace the data of every tensor by `fn(data)`.
-
-        Parameters keep their identity: optimizers hold them.
-        """
-        for child in self.children():
-            child._apply(fn)
-        for param in self._parameters.values():
-            if param is not None:
-                param.data = fn(param.data)
-                if param.grad is not None:
-                    param.grad = fn(param.grad.detach())
-        for name, buffer in self._buffers.items():
-            if buffer is not None:
-                self._buffers[name] = fn(buffer)
-        return self
-
-    # ------------------------------------------------------------------------- saving and printing
-
-    def state_dict(
-        self, *, destination: Any = None, prefix: str = "", keep_vars: bool = False
-    ) -> dict[str, Tensor]:
-        """All parameters and persistent buffers by dotted name.
-
-        The tensors share memory with the module's own; keep_vars gives those themselves.
-        """
-        return state.save(self, destination, prefix, keep_vars)
-
-    def load_state_dict(
-        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
-    ) -> state.IncompatibleKeys:
-        """Copy the tensors of `state_dict` into the parameters and buffers of the same names.
-
-        strict: every name must occur on both sides. assign: take the tensors themselves instead of
-        copying; make the optimizer afterwards then. Raises RuntimeError listing all missing and
-        unexpected names and all wrong shapes; in that case nothing was loaded.
-        """
-        return state.load(self, state_dict, strict, assign)
-
-    def _upgrade_state(self, state_dict: dict, prefix: str, version: int | None) -> None:
-        """Add to `state_dict` what layouts before `_version` did not have. None: not recorded."""
+    # ---------------------------------------------------------------------------- saving, printing
 
     def extra_repr(self) -> str:
         """What stands between the brackets of the module's repr."""
         return ""
 
+    def _get_name(self) -> str:
+        return type(self).__name__
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Nothing to do: it asks for speed only."""
+
+    def __setstate__(self, state: dict) -> None:
+        self.__dict__.update(state)
+
     def __repr__(self) -> str:
         extra = self.extra_repr()
         extra_lines = extra.split("\n") if extra else []
         child_lines = [f"({name}): {indented(repr(m))}" for name, m in self._modules.items()]
-        name = type(self).__name__
+        name = self._get_name()
         if len(extra_lines) == 1 and not child_lines:
             return f"{name}({extra})"
         lines = extra_lines + child_lines

@@ -1,4 +1,4 @@
-"""Normalisation: BatchNorm1d, BatchNorm2d, LayerNorm, LocalResponseNorm."""
+"""Normalisation: batch, instance, group, layer, RMS and local response norm."""
 
 from __future__ import annotations
 
@@ -130,6 +130,166 @@ class BatchNorm1d(_BatchNorm):
 class BatchNorm2d(_BatchNorm):
     __doc__ = "Batch norm of (N, C, H, W).\n\n    " + (_BatchNorm.__doc__ or "")
     _dims = (4,)
+
+
+class BatchNorm3d(_BatchNorm):
+    __doc__ = "Batch norm of (N, C, D, H, W).\n\n    " + (_BatchNorm.__doc__ or "")
+    _dims = (5,)
+
+
+class _InstanceNorm(_BatchNorm):
+    """y = (x - mean) / sqrt(var + eps) * weight + bias, for each channel of each example.
+
+    The statistics are the example's own; with track_running_stats, in evaluation, the running ones.
+
+    Source: Ulyanov et al., "Instance Normalization", 2016;
+    https://docs.pytorch.org/docs/stable/generated/torch.nn.InstanceNorm2d.html
+    """
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float = 0.1,
+        affine: bool = False,
+        track_running_stats: bool = False,
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        bias: bool = True,
+    ) -> None:
+        sizes = (num_features, eps, momentum, affine, track_running_stats)
+        super().__init__(*sizes, device, dtype, bias=bias)
+
+    def forward(self, input: Tensor) -> Tensor:
+        ndim, batched = len(input.shape), self._dims[1]
+        if ndim not in self._dims:
+            raise ShapeError(
+                f"{type(self).__name__}: expected {self._dims[0]}D or {batched}D input (got "
+                f"{ndim}D input of shape {tuple(input.shape)})"
+            )
+        if ndim < batched:
+            return self.forward(input.unsqueeze(0)).squeeze(0)
+        if self.affine and input.shape[1] != self.num_features:
+            raise ShapeError(
+                f"{self}: expected {self.num_features} channels, got {input.shape[1]} (input "
+                f"{tuple(input.shape)})"
+            )
+        return F.instance_norm(
+            input,
+            self.running_mean,
+            self.running_var,
+            self.weight,
+            self.bias,
+            self.training or not self.track_running_stats,
+            0.0 if self.momentum is None else self.momentum,
+            self.eps,
+        )
+
+
+class InstanceNorm1d(_InstanceNorm):
+    __doc__ = "Instance norm of (N, C, L) or (C, L).\n\n    " + (_InstanceNorm.__doc__ or "")
+    _dims = (2, 3)
+
+
+class InstanceNorm2d(_InstanceNorm):
+    __doc__ = "Instance norm of (N, C, H, W) or (C, H, W).\n\n    " + (_InstanceNorm.__doc__ or "")
+    _dims = (3, 4)
+
+
+class InstanceNorm3d(_InstanceNorm):
+    __doc__ = "Instance norm of (N, C, D, H, W).\n\n    " + (_InstanceNorm.__doc__ or "")
+    _dims = (4, 5)
+
+
+class GroupNorm(Module):
+    """y = (x - mean) / sqrt(var + eps) * weight + bias, over each group of channels of an example.
+
+    x, y: (N, num_channels, ...), weight, bias: (num_channels,).
+
+    Source: Wu and He, "Group Normalization", 2018;
+    https://docs.pytorch.org/docs/stable/generated/torch.nn.GroupNorm.html
+    """
+
+    def __init__(
+        self,
+        num_groups: int,
+        num_channels: int,
+        eps: float = 1e-5,
+        affine: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        bias: bool = True,
+    ) -> None:
+        super().__init__()
+        if num_channels % num_groups != 0:
+            raise ValueError("num_channels must be divisible by num_groups")
+        self.num_groups = num_groups
+        self.num_channels = num_channels
+        self.eps = eps
+        self.affine = affine
+        for name, wanted in (("weight", affine), ("bias", affine and bias)):
+            data = empty(num_channels, device=device, dtype=dtype)
+            self.register_parameter(name, Parameter(data) if wanted else None)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Set weight to 1 and bias to 0."""
+        if self.weight is not None:
+            init.ones_(self.weight)
+        if self.bias is not None:
+            init.zeros_(self.bias)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.group_norm(input, self.num_groups, self.weight, self.bias, self.eps)
+
+    def extra_repr(self) -> str:
+        return (
+            f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}, "
+            f"bias={self.bias is not None}"
+        )
+
+
+class RMSNorm(Module):
+    """y = x / sqrt(mean(x^2) + eps) * weight over the last dimensions.
+
+    x, y: (..., *normalized_shape). eps: unless given, that of the input's type.
+
+    Source: Zhang and Sennrich, "Root Mean Square Layer Normalization", 2019;
+    https://docs.pytorch.org/docs/stable/generated/torch.nn.RMSNorm.html
+    """
+
+    def __init__(
+        self,
+        normalized_shape: int | list[int] | tuple[int, ...],
+        eps: float | None = None,
+        elementwise_affine: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__()
+        if isinstance(normalized_shape, int):
+            normalized_shape = (normalized_shape,)
+        self.normalized_shape = tuple(normalized_shape)
+        self.eps = eps
+        self.elementwise_affine = elementwise_affine
+        data = empty(self.normalized_shape, device=device, dtype=dtype)
+        self.register_parameter("weight", Parameter(data) if elementwise_affine else None)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Set weight to 1."""
+        if self.weight is not None:
+            init.ones_(self.weight)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.rms_norm(input, self.normalized_shape, self.weight, self.eps)
+
+    def extra_repr(self) -> str:
+        return (
+            f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
+        )
 
 
 class LayerNorm(Module):

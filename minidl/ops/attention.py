@@ -10,12 +10,13 @@ from ..promotion import need_tensors
 from ..tape import Tensor
 from .compare import where
 from .create import ones, zeros
+from .dropout import dropout
 from .index import masked_fill
 from .linalg import linear
-from .random import dropout
+from .padding import pad
 from .rearrange import repeat_interleave
 from .reduce import _need_float
-from .shape import cat, pad
+from .shape import cat
 from .softmax import softmax
 
 __all__ = ["scaled_dot_product_attention"]
@@ -99,9 +100,7 @@ def _shared_heads(query: Tensor, shared: Tensor) -> Tensor:
     return repeat_interleave(shared, heads // groups, -3)
 
 
-def _check(
-    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, is_causal: bool
-) -> None:
+def _check(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, is_causal: bool) -> None:
     name = "scaled_dot_product_attention"
     shapes = [t._array.shape for t in (query, key, value)]
     described = f"query {shapes[0]}, key {shapes[1]}, value {shapes[2]}"
@@ -161,7 +160,7 @@ def multi_head_attention_forward(
     projections of query, key and value one below the other; or one each, which may differ in
     their inputs. attn_mask: (L, S) or (N heads, L, S), key_padding_mask: (N, S); floats are
     added, True masks (as in PyTorch the other way round than in scaled_dot_product_attention).
-    is_causal: a hint that attn_mask is the causal one.
+    is_causal: a hint that attn_mask is the causal one; without weights and padding it is believed.
     https://docs.pytorch.org/docs/stable/generated/torch.nn.MultiheadAttention.html
     """
     batched = query.dim() == 3
@@ -171,7 +170,7 @@ def multi_head_attention_forward(
     if not batched:
         query, key, value = (t.unsqueeze(1) for t in (query, key, value))
         key_padding_mask = None if key_padding_mask is None else key_padding_mask.unsqueeze(0)
-    length, batch, embed = query.shape
+    _, batch, embed = query.shape
 
     if use_separate_proj_weight:
         weights = (q_proj_weight, k_proj_weight, v_proj_weight)
@@ -179,7 +178,8 @@ def multi_head_attention_forward(
         weights = in_proj_weight.chunk(3)
     biases = (None, None, None) if in_proj_bias is None else in_proj_bias.chunk(3)
     q, k, v = map(linear, (query, key, value), weights, biases)
-    attn_mask = additive_mask(attn_mask, "attn_mask", q)
+    is_causal = is_causal and key_padding_mask is None and not need_weights
+    attn_mask = None if is_causal else additive_mask(attn_mask, "attn_mask", q)
     key_padding_mask = additive_mask(key_padding_mask, "key_padding_mask", q)
 
     extra = 0  # keys that every query may see
@@ -205,7 +205,7 @@ def multi_head_attention_forward(
         weights = weights.mean(1) if average_attn_weights else weights
         weights = weights if batched else weights.squeeze(0)
     else:
-        out, weights = scaled_dot_product_attention(q, k, v, mask, dropout_p), None
+        out, weights = scaled_dot_product_attention(q, k, v, mask, dropout_p, is_causal), None
     out = linear(out.permute(2, 0, 1, 3).flatten(2), out_proj_weight, out_proj_bias)
     return (out if batched else out.squeeze(1)), weights
 

@@ -18,17 +18,17 @@ from .compare import logical_and, module_of, where
 
 __all__ = """
     add sub mul div neg pow square reciprocal floor_divide trunc_divide remainder exp log log1p
-    expm1 sqrt rsqrt sin cos tanh sigmoid logsigmoid erf relu abs sign floor ceil trunc round
+    expm1 sqrt rsqrt sin cos tanh sigmoid logsigmoid erf relu abs sign floor ceil trunc
     maximum minimum clamp gelu clone
 """.split()
 METHODS = """
     add sub mul div pow neg square reciprocal floor_divide remainder exp log log1p expm1 sqrt
-    rsqrt sin cos tanh sigmoid erf relu abs sign floor ceil trunc round maximum minimum clamp
+    rsqrt sin cos tanh sigmoid erf relu abs sign floor ceil trunc maximum minimum clamp
     clone
 """.split()  # also methods of Tensor
 IN_PLACE = """
     add sub mul div pow neg square reciprocal exp log sqrt rsqrt tanh sigmoid relu abs floor
-    ceil round clamp floor_divide remainder
+    ceil clamp floor_divide remainder
 """.split()  # also methods that write into their tensor: name_
 
 
@@ -90,19 +90,19 @@ neg.vjp(input=lambda g: -g)
 @op
 def _pow(input: Array, exponent: Array) -> Array:
     """y = input ** exponent"""
-    if _negative_integer(input, exponent):
+    if isinstance(exponent, int) and exponent < 0 and input.dtype.kind in "iu":
         raise DTypeError("pow: integers to negative integer powers; convert the base to float.")
-    out = input**exponent
+    whole = getattr(exponent, "dtype", BOOL).kind == "i"
+    out = _whole_power(input, exponent) if whole else input**exponent
     both_bool = all(getattr(x, "dtype", type(x)) in (bool, BOOL) for x in (input, exponent))
     return out.astype(BOOL) if both_bool else out  # NumPy gives int8
 
 
-def _negative_integer(base: Array, exponent: Array) -> bool:
-    if getattr(base, "dtype", None) is None or base.dtype.kind not in "iu":
-        return False
-    if isinstance(exponent, int):
-        return exponent < 0
-    return exponent.dtype.kind == "i" and bool((exponent < 0).any())
+def _whole_power(base: Array, exponent: Array) -> Array:
+    """base ** exponent, with 1 / base rounded to 0 where the exponent is negative."""
+    odd_or_exponent = xp(exponent).where(exponent < 0, exponent % 2, exponent)
+    vanishing = (exponent < 0) & (base * base != 1)
+    return xp(exponent).where(vanishing, 0, base**odd_or_exponent)
 
 
 def _pow_base(g: Tensor, input: Tensor, exponent: Tensor | float) -> Tensor:
@@ -363,12 +363,12 @@ def trunc(input: Array) -> Array:
 
 
 @op
-def round(input: Array) -> Array:
+def _round(input: Array) -> Array:
     """y = the nearest integer, halves to even; its derivative is 0"""
     return xp(input).rint(input) if input.dtype.kind == "f" else input.copy()
 
 
-for _flat in (sign, floor, ceil, trunc, round):
+for _flat in (sign, floor, ceil, trunc, _round):
     _flat.vjp(input=lambda g: g * 0.0)
 
 

@@ -10,11 +10,11 @@ from ..makers import op
 from ..promotion import cast, need_tensors
 from ..tape import Tensor, named, wrap
 from ..views import write
-from .compare import _lifted, _where, where
+from .compare import _lifted, _where
 from .shape import Shape, axis_of, cat
 
 __all__ = """
-    gather scatter_add index_select masked_fill nonzero sort argsort topk one_hot embedding
+    gather scatter_add index_select masked_fill nonzero sort argsort topk one_hot
 """.split()
 METHODS = """
     gather scatter_add index_select masked_fill nonzero sort argsort topk
@@ -435,26 +435,3 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     check_range(labels, 0, num_classes, "one_hot")
     classes = xp(labels).arange(num_classes)
     return wrap((labels[..., None] == classes).astype("int64"))
-
-
-def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None) -> Tensor:
-    """y[...] = weight[input[...]]: integers (...), table (V, D) -> (..., D).
-
-    The gradient of a row is the sum over all places where it was picked; the row padding_idx gets
-    none. Raises IndexError for numbers outside [0, V).
-    https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.embedding.html
-    """
-    need_tensors("embedding", input=input, weight=weight)
-    rows, table = input._array, weight._array
-    if rows.dtype.kind not in "iu":
-        raise DTypeError(f"embedding: row numbers must be integers, got {rows.dtype}.")
-    if table.ndim != 2:
-        raise ShapeError(f"embedding: expected a table (V, D), got shape {table.shape}.")
-    check_range(rows, 0, table.shape[0], "embedding")
-    out = _index(weight, (rows.copy(),))  # backward needs them as they are now
-    if padding_idx is None:
-        return out
-    if not -table.shape[0] <= padding_idx < table.shape[0]:
-        raise IndexError(f"embedding: padding_idx {padding_idx} is not a row of {table.shape}.")
-    skipped = wrap((rows == padding_idx % table.shape[0])[..., None])
-    return where(skipped, out.detach(), out)

@@ -11,6 +11,7 @@ from ..makers import tensors_of
 from ..promotion import need_tensors
 from ..tape import Tensor
 from .index import _index
+from .padding import pad
 from .rearrange import ravel
 from .shape import (
     _cat,
@@ -20,7 +21,6 @@ from .shape import (
     chunk,
     expand,
     narrow,
-    pad,
     reshape,
     split,
     stack,

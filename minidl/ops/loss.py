@@ -24,6 +24,18 @@ __all__ = [
 ]
 
 
+def chosen(size_average: bool | None, reduce: bool | None, reduction: str) -> str:
+    """The reduction, which PyTorch's old arguments size_average and reduce overrule."""
+    if size_average is None and reduce is None:
+        return reduction
+    meant = "none" if reduce is False else "sum" if size_average is False else "mean"
+    warnings.warn(
+        f"size_average and reduce are PyTorch's old arguments; write reduction={meant!r}.",
+        stacklevel=3,
+    )
+    return meant
+
+
 def reduced(loss: Tensor, reduction: str) -> Tensor:
     """The mean, the sum, or all of the elements."""
     if reduction == "mean":
@@ -68,9 +80,9 @@ def nll_loss(
     input: Tensor,
     target: Tensor,
     weight: Tensor | None = None,
-    size_average: None = None,
+    size_average: bool | None = None,
     ignore_index: int = -100,
-    reduce: None = None,
+    reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:
     """loss = -weight[target] * input[target], input being log probabilities (N, C, ...).
@@ -79,6 +91,7 @@ def nll_loss(
     https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.nll_loss.html
     """
     need_tensors("nll_loss", input=input, target=target)
+    reduction = chosen(size_average, reduce, reduction)
     axis = _check_labels("nll_loss", input, target, ignore_index)
     _check_weight("nll_loss", weight, input, input._array.shape[axis])
     return _picked_loss(input, target, axis, weight, ignore_index, reduction)
@@ -119,9 +132,9 @@ def cross_entropy(
     input: Tensor,
     target: Tensor,
     weight: Tensor | None = None,
-    size_average: None = None,
+    size_average: bool | None = None,
     ignore_index: int = -100,
-    reduce: None = None,
+    reduce: bool | None = None,
     reduction: str = "mean",
     label_smoothing: float = 0.0,
 ) -> Tensor:
@@ -132,6 +145,7 @@ def cross_entropy(
     https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.cross_entropy.html
     """
     need_tensors("cross_entropy", input=input, target=target)
+    reduction = chosen(size_average, reduce, reduction)
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"cross_entropy: label_smoothing is 0 to 1, got {label_smoothing}.")
     if input._array.ndim == 0:
@@ -206,46 +220,64 @@ def _warn_of_broadcast(name: str, input: Tensor, target: Tensor) -> None:
         )
 
 
+def _weighted(
+    name: str, loss: Tensor, weight: Tensor | None, input: Tensor, reduction: str
+) -> Tensor:
+    if weight is None:
+        return reduced(loss, reduction)
+    if weight._array.shape != input._array.shape:
+        raise ShapeError(
+            f"{name}: weight must have the input's shape {input._array.shape}, got "
+            f"{weight._array.shape}."
+        )
+    loss = loss * weight
+    return sum(loss) / sum(weight) if reduction == "mean" else reduced(loss, reduction)
+
+
 def mse_loss(
     input: Tensor,
     target: Tensor,
-    size_average: None = None,
-    reduce: None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
     reduction: str = "mean",
+    weight: Tensor | None = None,
 ) -> Tensor:
-    """loss = (input - target)^2.
+    """loss = weight (input - target)^2; "mean" divides by the sum of the weights, each 1 if None.
 
     https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.mse_loss.html
     """
     need_tensors("mse_loss", input=input, target=target)
+    reduction = chosen(size_average, reduce, reduction)
     difference = input - target
     _warn_of_broadcast("mse_loss", input, target)
-    return reduced(difference * difference, reduction)
+    return _weighted("mse_loss", difference * difference, weight, input, reduction)
 
 
 def l1_loss(
     input: Tensor,
     target: Tensor,
-    size_average: None = None,
-    reduce: None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
     reduction: str = "mean",
+    weight: Tensor | None = None,
 ) -> Tensor:
-    """loss = |input - target|.
+    """loss = weight |input - target|; "mean" divides by the sum of the weights, each 1 if None.
 
     https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.l1_loss.html
     """
     need_tensors("l1_loss", input=input, target=target)
+    reduction = chosen(size_average, reduce, reduction)
     difference = abs(input - target)
     _warn_of_broadcast("l1_loss", input, target)
-    return reduced(difference, reduction)
+    return _weighted("l1_loss", difference, weight, input, reduction)
 
 
 def binary_cross_entropy_with_logits(
     input: Tensor,
     target: Tensor,
     weight: Tensor | None = None,
-    size_average: None = None,
-    reduce: None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
     reduction: str = "mean",
     pos_weight: Tensor | None = None,
 ) -> Tensor:
@@ -254,6 +286,7 @@ def binary_cross_entropy_with_logits(
     https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.binary_cross_entropy_with_logits.html
     """
     need_tensors("binary_cross_entropy_with_logits", input=input, target=target)
+    reduction = chosen(size_average, reduce, reduction)
     if input._array.shape != target._array.shape:
         raise ShapeError(
             f"binary_cross_entropy_with_logits: target has shape {target._array.shape}, input "

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import math
+
+from ..device import Array, xp
 from ..errors import ShapeError
 from ..makers import definition
 from ..promotion import need_tensors
-from ..tape import Tensor, bump, grad_mode
+from ..tape import Tensor, bump
 from .elementwise import rsqrt
 from .reduce import _mean, _need_float
 from .shape import narrow, pad_pairs
 
 __all__ = [
     "batch_norm",
+    "group_norm",
+    "instance_norm",
     "layer_norm",
     "local_response_norm",
+    "rms_norm",
 ]
 
 
@@ -61,36 +67,51 @@ def batch_norm(
     """
     need_tensors("batch_norm", input=input)
     shape = input._array.shape
+    if 0 in shape:
+        return input.clone()
     if len(shape) < 2:
         raise ShapeError(f"batch_norm: expected (N, C, ...), got shape {shape}.")
     _need_float(input._array, "batch_norm")
-    channels = {"weight": weight, "bias": bias}
-    channels |= {"running_mean": running_mean, "running_var": running_var}
-    for name, t in channels.items():
-        if t is not None and t._array.shape != (shape[1],):
-            raise ShapeError(
-                f"batch_norm: {name} has shape {t._array.shape}, the input {shape} has "
-                f"{shape[1]} channels."
-            )
+    _check_channels(
+        "batch_norm",
+        shape,
+        weight=weight,
+        bias=bias,
+        running_mean=running_mean,
+        running_var=running_var,
+    )
     if not training:
         if running_mean is None or running_var is None:
             raise ValueError("batch_norm: without training, running_mean and running_var are used.")
         column = (1, -1) + (1,) * (len(shape) - 2)
         scale = rsqrt(running_var.reshape(column) + eps)
         return _affine((input - running_mean.reshape(column)) * scale, weight, bias)
-    n = input._array.size // shape[1] if shape[1] else 0
+    n = input._array.size // shape[1]
     if n < 2:
         raise ValueError(
             f"batch_norm: expected more than 1 value per channel when training, got shape {shape}."
         )
     out, mean, var = _batch_norm(input, weight, bias, eps)
-    with grad_mode(False):
-        for running, batch in ((running_mean, mean), (running_var, var * (n / (n - 1)))):
-            if running is not None:
-                array = running._array
-                array += momentum * (batch._array - array)
-                bump(running)
+    _move(running_mean, mean._array, momentum)
+    _move(running_var, var._array * (n / (n - 1)), momentum)
     return out
+
+
+def _check_channels(name: str, shape: tuple[int, ...], **channels: Tensor | None) -> None:
+    for key, t in channels.items():
+        if t is not None and t._array.shape != (shape[1],):
+            raise ShapeError(
+                f"{name}: {key} has shape {t._array.shape}, the input {shape} has "
+                f"{shape[1]} channels."
+            )
+
+
+def _move(running: Tensor | None, batch: Array, momentum: float) -> None:
+    """running = (1 - momentum) running + momentum batch, in place."""
+    if running is not None:
+        array = running._array
+        array += momentum * (batch - array)
+        bump(running)
 
 
 @definition
@@ -119,14 +140,114 @@ def layer_norm(
     Ba et al. 2016, https://arxiv.org/abs/1607.06450;
     https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.layer_norm.html
     """
+    shape = _own_shape("layer_norm", input, normalized_shape, weight=weight, bias=bias)
+    return _layer_norm(input, weight, bias, len(shape), eps)
+
+
+def _own_shape(
+    name: str, input: Tensor, normalized_shape: tuple[int, ...] | int, **affine: Tensor | None
+) -> tuple[int, ...]:
     shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
     have = input._array.shape
     if not shape or have[len(have) - len(shape) :] != shape:
-        raise ShapeError(f"layer_norm: an input of shape {have} does not end with {shape}.")
-    for name, t in (("weight", weight), ("bias", bias)):
+        raise ShapeError(f"{name}: an input of shape {have} does not end with {shape}.")
+    for key, t in affine.items():
         if t is not None and t._array.shape != shape:
-            raise ShapeError(f"layer_norm: {name} has shape {t._array.shape}, expected {shape}.")
-    return _layer_norm(input, weight, bias, len(shape), eps)
+            raise ShapeError(f"{name}: {key} has shape {t._array.shape}, expected {shape}.")
+    return shape
+
+
+def group_norm(
+    input: Tensor,
+    num_groups: int,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+) -> Tensor:
+    """y = (x - mean) / sqrt(var + eps) * weight + bias, over each group of channels of an example.
+
+    (N, C, ...), C divisible by num_groups; weight and bias (C,).
+    Wu and He 2018, https://arxiv.org/abs/1803.08494;
+    https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.group_norm.html
+    """
+    need_tensors("group_norm", input=input)
+    shape = input._array.shape
+    if len(shape) < 2:
+        raise ShapeError(f"group_norm: expected (N, C, ...), got shape {shape}.")
+    if num_groups < 1 or shape[1] % num_groups:
+        raise ShapeError(
+            f"group_norm: {shape[1]} channels (input {shape}) do not form {num_groups} groups."
+        )
+    _check_channels("group_norm", shape, weight=weight, bias=bias)
+    rows = input.reshape((shape[0], num_groups, math.prod(shape[1:]) // num_groups))
+    return _affine(_layer_norm(rows, None, None, 1, eps).reshape(shape), weight, bias)
+
+
+def instance_norm(
+    input: Tensor,
+    running_mean: Tensor | None = None,
+    running_var: Tensor | None = None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    use_input_stats: bool = True,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """y = (x - mean) / sqrt(var + eps) * weight + bias, per channel of each example. (N, C, ...)
+
+    use_input_stats: the input's own mean and variance; running ones, if given, move towards their
+    averages over the examples. Otherwise the running ones are used.
+    Ulyanov et al. 2016, https://arxiv.org/abs/1607.08022;
+    https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.instance_norm.html
+    """
+    need_tensors("instance_norm", input=input)
+    shape = input._array.shape
+    if len(shape) < 2:
+        raise ShapeError(f"instance_norm: expected (N, C, ...), got shape {shape}.")
+    if not use_input_stats:
+        return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
+    if math.prod(shape[2:]) == 1:
+        raise ValueError(
+            f"instance_norm: expected more than 1 value per channel when training, got {shape}."
+        )
+    _check_channels(
+        "instance_norm",
+        shape,
+        weight=weight,
+        bias=bias,
+        running_mean=running_mean,
+        running_var=running_var,
+    )
+    planes = input.reshape((1, shape[0] * shape[1], *shape[2:]))
+    out, mean, var = _batch_norm(planes, None, None, eps)
+    n = math.prod(shape[2:])
+    mean, var = (x._array.reshape(shape[:2]).mean(0) for x in (mean, var))
+    _move(running_mean, mean, momentum)
+    _move(running_var, var * (n / max(n - 1, 1)), momentum)
+    return _affine(out.reshape(shape), weight, bias)
+
+
+def rms_norm(
+    input: Tensor,
+    normalized_shape: tuple[int, ...] | int,
+    weight: Tensor | None = None,
+    eps: float | None = None,
+) -> Tensor:
+    """y = x / sqrt(mean(x^2) + eps) * weight over the last dimensions.
+
+    weight has shape normalized_shape, which the input's shape must end with. eps: unless given,
+    the distance from 1 to the next number of the input's type.
+    Zhang and Sennrich 2019, https://arxiv.org/abs/1910.07467;
+    https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.rms_norm.html
+    """
+    need_tensors("rms_norm", input=input)
+    shape = _own_shape("rms_norm", input, normalized_shape, weight=weight)
+    _need_float(input._array, "rms_norm")
+    if eps is None:
+        eps = float(xp(input._array).finfo(input._array.dtype).eps)
+    axes = tuple(range(-len(shape), 0))
+    out = input * rsqrt(_mean(input * input, axes, True) + eps)
+    return out if weight is None else out * weight
 
 
 @definition

@@ -9,7 +9,6 @@ from .. import dtypes
 from ..device import Array, backend, xp
 from ..device import device as Device
 from ..errors import DTypeError, ShapeError
-from ..makers import op
 from ..random import Generator, draw, normals, uniforms
 from ..tape import Tensor, wrap
 from .create import made, sized
@@ -17,7 +16,6 @@ from .shape import shape_of
 
 __all__ = """
     rand randn rand_like randn_like randint randint_like randperm bernoulli normal multinomial
-    dropout dropout2d
 """.split()
 METHODS = """
     multinomial bernoulli random_ exponential_ geometric_ log_normal_ cauchy_
@@ -286,51 +284,3 @@ def multinomial(
     u = _uniform(weights.shape, generator, dtypes.F64, input.device)
     keys = m.where(weights > 0, m.log1p(-u) / m.where(weights > 0, weights, 1.0), -math.inf)
     return wrap(m.argsort(-keys, -1, kind="stable")[..., :num_samples])
-
-
-@op
-def _dropout(input: Array, p: float, seed: int, offset: int, channels: bool) -> Array:
-    """y = input / (1 - p) where a uniform number is at least p, else 0
-
-    Linear and symmetric, so it is its own derivative: the mask is drawn again, never kept.
-    channels: one number for each of the first two dimensions, as dropout2d needs.
-    """
-    shape = input.shape[:2] + (1,) * (input.ndim - 2) if channels else input.shape
-    u = uniforms(seed, offset, math.prod(shape), dtypes.F32, input).reshape(shape)
-    keep = (u >= dtypes.F32.type(p)).astype(input.dtype)
-    return input * (keep * (input.dtype.type(1 / (1 - p)) if p < 1 else 0))
-
-
-_dropout.vjp(input=lambda g, p, seed, offset, channels: _dropout(g, p, seed, offset, channels))
-
-
-def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
-    """y = 0 with probability p, else input / (1 - p), so that the expected value stays.
-
-    Hinton et al. 2012, https://arxiv.org/abs/1207.0580;
-    https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.dropout.html
-    """
-    return _dropped("dropout", input, p, training, inplace, False)
-
-
-def dropout2d(
-    input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
-) -> Tensor:
-    """Drops whole channels of (N, C, H, W) with probability p, else scales by 1 / (1 - p).
-
-    https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.dropout2d.html
-    """
-    return _dropped("dropout2d", input, p, training, inplace, True)
-
-
-def _dropped(
-    name: str, input: Tensor, p: float, training: bool, inplace: bool, channels: bool
-) -> Tensor:
-    if not 0 <= p <= 1:
-        raise ValueError(f"{name}: p is a probability, got {p}.")
-    if not training or p == 0:
-        return input
-    shape = input._array.shape[:2] if channels else input._array.shape
-    seed, offset = draw(None, math.prod(shape))
-    out = _dropout(input, float(p), seed, offset, channels)
-    return input.copy_(out) if inplace else out

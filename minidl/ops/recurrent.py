@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 from ..errors import ShapeError
 from ..promotion import need_tensors
 from ..tape import Tensor
+from .dropout import dropout
 from .elementwise import relu, sigmoid, tanh
 from .linalg import linear
-from .random import dropout
 from .shape import cat, stack
 
 __all__ = ["gru_cell", "lstm_cell", "rnn_relu_cell", "rnn_tanh_cell"]

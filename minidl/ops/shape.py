@@ -16,7 +16,7 @@ from ..tape import Tensor
 __all__ = """
     reshape view permute transpose expand squeeze unsqueeze narrow diagonal flatten unflatten
     movedim t broadcast_tensors broadcast_shapes split chunk unbind cat stack flip roll tril triu
-    pad repeat
+    repeat
 """.split()
 METHODS = """
     transpose squeeze unsqueeze narrow diagonal flatten movedim t split chunk unbind roll tril
@@ -453,32 +453,6 @@ def crop(input: Tensor, starts: Shape, sizes: Shape) -> Tensor:
         if n != input._array.shape[d]:
             input = narrow(input, d, start, n)
     return input
-
-
-def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float = 0.0) -> Tensor:
-    """y = input with a border. `pad` = (left, right, top, bottom, ...), last dimension first.
-
-    Negative numbers cut. Only mode="constant" is implemented.
-    https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.pad.html
-    """
-    ndim = input._array.ndim
-    if mode != "constant":
-        raise NotImplementedError(f"pad: mode {mode!r} is not implemented, only 'constant' is.")
-    if len(pad) % 2 or len(pad) > 2 * ndim:
-        raise ShapeError(
-            f"pad: expected an even number of at most {2 * ndim} sizes for a tensor of shape "
-            f"{input._array.shape}, got {tuple(pad)}."
-        )
-    pairs = [(0, 0)] * ndim
-    for i in range(len(pad) // 2):
-        pairs[ndim - 1 - i] = (int(pad[2 * i]), int(pad[2 * i + 1]))
-    for d, (before, after) in enumerate(pairs):
-        if before < 0 or after < 0:
-            size = input._array.shape[d] + min(before, 0) + min(after, 0)
-            if size < 0:
-                raise ShapeError(f"pad: {tuple(pad)} cuts more than there is in dimension {d}.")
-            input = narrow(input, d, max(-before, 0), size)
-    return _pad(input, tuple((max(a, 0), max(b, 0)) for a, b in pairs), value or 0.0)
 
 
 def repeat(input: Tensor, *repeats: int) -> Tensor:

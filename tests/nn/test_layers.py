@@ -46,14 +46,6 @@ def test_linear(device, bias):
         close(result(layer, x), expected)
 
 
-def test_linear_gradients(device):
-    layer = nn.Linear(4, 3, device=device)
-    x = random_tensor(5, 4, device=device)
-    layer(x).sum().backward()
-    close(to_numpy(layer.weight.grad), np.ones((3, 1)) * array(x).sum(0))
-    close(to_numpy(layer.bias.grad), [5, 5, 5])
-
-
 def test_linear_explains_wrong_inputs():
     layer = nn.Linear(784, 10)
     with pytest.raises(minidl.ShapeError) as caught:
@@ -134,7 +126,7 @@ def test_conv2d(device, options, padding):
         ({"out_channels": 5, "groups": 2}, ValueError, "out_channels must be divisible by groups"),
         ({"padding": "full"}, ValueError, "Invalid padding string 'full'"),
         ({"padding": "same", "stride": 2}, ValueError, "not supported for strided"),
-        ({"padding_mode": "reflect"}, NotImplementedError, "padding_mode='reflect' is not supp"),
+        ({"padding_mode": "mirror"}, ValueError, "padding_mode must be one of"),
     ],
 )
 def test_conv2d_refuses(options, error, words):
@@ -369,8 +361,6 @@ def test_embedding_from_a_table():
 def test_embedding_refuses():
     with pytest.raises(ValueError, match="padding_idx=5 must be within"):
         nn.Embedding(5, 3, padding_idx=5)
-    with pytest.raises(NotImplementedError, match="max_norm"):
-        nn.Embedding(5, 3, max_norm=1.0)
     with pytest.raises(IndexError):
         nn.Embedding(5, 3)(minidl.tensor([5]))
 
@@ -403,11 +393,11 @@ def test_relu_in_place(device):
     close(to_numpy(x), expected)
 
 
-def test_softmax_wants_a_dimension():
-    with pytest.raises(
-        TypeError, match=r"Softmax: say along which dimension, for example Softmax\("
-    ):
-        nn.Softmax()(minidl.ones(2, 2))
+def test_softmax_guesses_a_dimension_and_warns(device):
+    x = random_tensor(2, 3, device=device)
+    with pytest.warns(UserWarning, match=r"softmax: say along which dimension.*dimension 1"):
+        guessed = nn.Softmax()(x)
+    close(to_numpy(guessed), to_numpy(nn.Softmax(1)(x)))
 
 
 # ---------------------------------------------------------------------------------------- losses
@@ -484,8 +474,8 @@ def test_cross_entropy_smoothing_and_pixels(device):
 def test_losses_refuse():
     with pytest.raises(ValueError, match="'average' is not a valid value for reduction"):
         nn.MSELoss(reduction="average")
-    with pytest.raises(TypeError, match="use reduction="):
-        nn.CrossEntropyLoss(size_average=True)
+    with pytest.warns(UserWarning, match="reduction='sum'"):
+        assert nn.CrossEntropyLoss(size_average=False).reduction == "sum"
     with pytest.raises(IndexError):
         nn.CrossEntropyLoss()(minidl.zeros(2, 3), minidl.tensor([0, 3]))
     assert list(nn.CrossEntropyLoss(weight=minidl.ones(3)).state_dict()) == ["weight"]
