@@ -26,7 +26,6 @@ import numpy as np
 from .device import device as _device
 from .dtypes import dtype as _dtype
 from .hooks import RemovableHandle as _RemovableHandle
-from .ops.index import ValuesAndIndices as _ValuesAndIndices
 from .random import Generator as _Generator
 '''
 
@@ -41,19 +40,28 @@ WORDS = {
     "Node": "Any",
     "Generator": "_Generator",
     "RemovableHandle": "_RemovableHandle",
-    "ValuesAndIndices": "_ValuesAndIndices",
     "devices.device": "_device",
     "dtypes.dtype": "_dtype",
     **{name: f"builtins.{name}" for name in ("int", "float", "bool", "str", "tuple", "object")},
 }
 NOT_SHOWN = {"__module__", "__doc__", "__slots__", "__annotations__", "__weakref__"}
 
+KNOWN = """
+    Any Callable Iterator None Sequence Tensor _device _dtype dict list np.ndarray
+""".split()
+tuples: dict[str, str] = {}  # named tuples that functions return, and their modules
+
 
 def stubs() -> dict[Path, str]:
     """The files and their texts."""
+    texts = {"tape.py": tensor_class(), "minidl": package()}
+    imports = "".join(
+        f"from {module.removeprefix('minidl')} import {name} as _{name}\n"
+        for name, module in sorted(tuples.items())
+    )
     return {
-        FOLDER / "tape.pyi": IMPORTS.format(module="tape.py") + tensor_class(),
-        FOLDER / "__init__.pyi": IMPORTS.format(module="minidl") + package(),
+        FOLDER / "tape.pyi": IMPORTS.format(module="tape.py") + imports + texts["tape.py"],
+        FOLDER / "__init__.pyi": IMPORTS.format(module="minidl") + imports + texts["minidl"],
     }
 
 
@@ -137,7 +145,19 @@ def said(annotation) -> str:
     """An annotation in words that the stub knows."""
     text = "Any" if annotation is inspect.Parameter.empty else str(annotation)
     text = text.replace("builtins.", "").replace("Arrays", "Sequence[Tensor]")
-    return re.sub(r"[A-Za-z_][\w.]*", lambda m: WORDS.get(m[0], m[0]), text)
+    return re.sub(r"[A-Za-z_][\w.]*", lambda m: word(m[0]), text)
+
+
+def word(name: str) -> str:
+    """A name in an annotation as the stub says it: a named tuple is imported, others are Any."""
+    if name in WORDS or name in KNOWN:
+        return WORDS.get(name, name)
+    for family in ops.FAMILIES:
+        found = getattr(family, name, None)
+        if inspect.isclass(found):
+            tuples[name] = found.__module__
+            return f"_{name}"
+    return "Any"
 
 
 if __name__ == "__main__":
