@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import json
 import math
+import mmap as memory_map
 import os
 import struct
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -39,8 +40,8 @@ DTYPES = {
 }
 
 
-def save(obj: Any, f: str | os.PathLike) -> None:
-    """Writes the tree `obj` to the file `f`.
+def save(obj: Any, f: str | os.PathLike | BinaryIO) -> None:
+    """Writes the tree `obj` to the file named `f`, or into `f` if that has a `write`.
 
     Equal trees give equal bytes. Dicts keep their order and their keys (str, int, float, bool,
     None). Tensors that are the same memory are stored once and share it again after loading; two
@@ -53,14 +54,18 @@ def save(obj: Any, f: str | os.PathLike) -> None:
     """
     from safetensors.numpy import save as to_bytes
 
-    path = Path(f)
     arrays, references = _store(_tensors(obj, "obj", (), set()))
     description = {"format": FORMAT, "tree": _encode(obj, references)}
     text = json.dumps(description, separators=(",", ":"), allow_nan=False)
+    data = to_bytes(arrays, metadata={"minidl": text})
+    if hasattr(f, "write"):
+        f.write(data)
+        return
+    path = Path(f)
     temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}.tmp")
     try:
         with open(temporary, "xb") as file:
-            file.write(to_bytes(arrays, metadata={"minidl": text}))
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -68,22 +73,37 @@ def save(obj: Any, f: str | os.PathLike) -> None:
         temporary.unlink(missing_ok=True)
 
 
+Location = str | device | dict[str, str] | Callable[[minidl.Tensor, str], Any] | None
+
+
 def load(
-    f: str | os.PathLike, map_location: str | device | None = None, weights_only: bool = True
+    f: str | os.PathLike | BinaryIO,
+    map_location: Location = None,
+    *,
+    weights_only: bool = True,
+    mmap: bool | None = None,
 ) -> Any:
-    """The tree in the file `f`, with its tensors on the CPU or on the device `map_location`.
+    """The tree in the file named `f`, or in `f` if that has a `read`.
+
+    map_location: the device for its tensors. A file knows of no devices, all it has is "cpu": a
+        dict is asked for that name, and a function is called with each tensor and "cpu", and gives
+        the tensor to use or None for this one.
+    mmap: read parts of the file when they are used; what is written to the tensors stays in memory.
+    weights_only: is there for PyTorch's sake: pickles are never read, whatever it says.
 
     A safetensors file that `save` did not write is a dict from names to tensors; bfloat16 becomes
-    float32. `weights_only` is there for PyTorch's sake: pickles are never read, whatever it says.
-
-    Raises FileNotFoundError; ValueError for a file that is cut short, damaged or of another kind,
-    with the lines that convert a PyTorch checkpoint.
+    float32. Raises FileNotFoundError; ValueError for a file that is cut short, damaged or of
+    another kind, with the lines that convert a PyTorch checkpoint.
     """
-    path = Path(f)
-    arrays, text = _read(path)
-    tensors = {name: minidl.from_numpy(array) for name, array in arrays.items()}
-    if map_location is not None:
-        tensors = {name: tensor.to(map_location) for name, tensor in tensors.items()}
+    if hasattr(f, "read"):
+        if mmap:
+            raise ValueError("load: mmap=True needs the name of a file")
+        path = Path(getattr(f, "name", "the file"))
+        arrays, text = _read(path, f.read())
+    else:
+        path = Path(f)
+        arrays, text = _read_mapped(path) if mmap else _read(path, path.read_bytes())
+    tensors = {name: _moved(minidl.from_numpy(a), map_location) for name, a in arrays.items()}
     if text is None:
         return tensors
     try:
@@ -96,6 +116,15 @@ def load(
     raise ValueError(
         f"load: {path} has format {version!r}, this minidl reads {FORMAT}; update minidl"
     )
+
+
+def _moved(tensor: minidl.Tensor, map_location: Location) -> minidl.Tensor:
+    if isinstance(map_location, dict):
+        map_location = map_location.get("cpu")
+    elif callable(map_location):
+        found = map_location(tensor, "cpu")
+        return tensor if found is None else found
+    return tensor if map_location is None else tensor.to(map_location)
 
 
 # ------------------------------------------------------------------------------- the tree, saving
@@ -264,23 +293,48 @@ def _to_numpy(array: Any) -> np.ndarray:
 # -------------------------------------------------------------------------------------- the file
 
 
-def _read(path: Path) -> tuple[dict[str, np.ndarray], str | None]:
+def _read(path: Path, data: bytes) -> tuple[dict[str, np.ndarray], str | None]:
     """The arrays of a safetensors file in the order of its header, and minidl's metadata."""
     import safetensors
 
-    data = path.read_bytes()
-    header = _header(path, data)
+    header, _ = _header(path, data)
     try:
         raw = dict(safetensors.deserialize(data))
     except safetensors.SafetensorError as error:
-        raise ValueError(f"load: {path} is a damaged safetensors file: {error}") from None
+        raise _damaged(path, error) from None
     metadata = header.pop("__metadata__", None) or {}
     arrays = {name: _to_array(path, name, raw[name]) for name in header}
     return arrays, metadata.get("minidl")
 
 
-def _header(path: Path, data: bytes) -> dict:
-    """The JSON header: eight bytes with its length, then the header, then the data."""
+def _read_mapped(path: Path) -> tuple[dict[str, np.ndarray], str | None]:
+    """The same with arrays that lie in the file, of which a page is copied when it is written."""
+    import safetensors
+
+    with open(path, "rb") as file:
+        if os.fstat(file.fileno()).st_size == 0:
+            raise ValueError(_other_format(path, b""))
+        data = memory_map.mmap(file.fileno(), 0, access=memory_map.ACCESS_COPY)
+    header, start = _header(path, data)
+    try:
+        safetensors.safe_open(path, framework="numpy")  # checks what the header says
+    except safetensors.SafetensorError as error:
+        raise _damaged(path, error) from None
+    metadata = header.pop("__metadata__", None) or {}
+    arrays = {}
+    for name, entry in header.items():
+        begin, end = entry["data_offsets"]
+        part = np.frombuffer(data, np.uint8, end - begin, start + begin)
+        arrays[name] = _to_array(path, name, {**entry, "data": part})
+    return arrays, metadata.get("minidl")
+
+
+def _damaged(path: Path, error: Exception) -> ValueError:
+    return ValueError(f"load: {path} is a damaged safetensors file: {error}")
+
+
+def _header(path: Path, data: Any) -> tuple[dict, int]:
+    """The JSON header, and where the data begin: after eight bytes with its length and itself."""
     length = int.from_bytes(data[:8], "little")
     if data[8:9] != b"{" or length > 100_000_000:  # the format's own limit
         raise ValueError(_other_format(path, data))
@@ -292,10 +346,10 @@ def _header(path: Path, data: bytes) -> dict:
     except (ValueError, TypeError, KeyError, IndexError, RecursionError) as error:
         raise ValueError(f"load: {path} has a damaged safetensors header") from error
     _require_length(path, data, expected)
-    return header
+    return header, 8 + length
 
 
-def _require_length(path: Path, data: bytes, expected: int) -> None:
+def _require_length(path: Path, data: Any, expected: int) -> None:
     if len(data) < expected:
         raise ValueError(
             f"load: {path} is cut short: it has {len(data):,} of at least {expected:,} bytes"
@@ -310,10 +364,10 @@ def _to_array(path: Path, name: str, entry: dict) -> np.ndarray:
     if dtype not in DTYPES:
         raise ValueError(f"load: {path}: {name} is of type {dtype}, which minidl has not")
     array = np.frombuffer(data, DTYPES[dtype]).reshape(shape)
-    return array if array.flags.writeable else array.copy()
+    return array if array.flags.writeable and array.flags.aligned else array.copy()
 
 
-def _other_format(path: Path, data: bytes) -> str:
+def _other_format(path: Path, data: Any) -> str:
     if data[:4] == b"PK\x03\x04" or (data[:1] == b"\x80" and data[1:2] in b"\2\3\4\5"):
         new = path.with_suffix(".safetensors")
         return (

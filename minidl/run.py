@@ -26,6 +26,7 @@ MOVED = {
     "optim.optimizer": "optim",
     "utils.data.dataset": "utils.data",
     "utils.data.dataloader": "utils.data",
+    "utils.data.sampler": "utils.data",
     "autograd.variable": "autograd",
     "cuda.amp": "amp",
 }

@@ -1,5 +1,6 @@
 """save and load: round trips, sharing, damage, and what is refused."""
 
+import io
 import json
 import math
 import os
@@ -74,6 +75,7 @@ def through(tree, path):
 @given(trees)
 def test_round_trip(path, tree):
     assert_same(through(tree, path), tree)
+    assert_same(minidl.load(path, mmap=True), tree)
     first = path.read_bytes()
     minidl.save(minidl.load(path), path)
     assert path.read_bytes() == first  # equal content, equal bytes
@@ -323,8 +325,9 @@ def test_every_truncation_is_refused(path):
     whole = path.read_bytes()
     for length in range(len(whole)):
         path.write_bytes(whole[:length])
-        with pytest.raises(ValueError, match=r"a\.safetensors is cut short"):
-            minidl.load(path)
+        for mmap in (False, True):
+            with pytest.raises(ValueError, match=r"a\.safetensors is cut short"):
+                minidl.load(path, mmap=mmap)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -336,10 +339,11 @@ def test_damage_is_refused_or_harmless(path, data):
     for _ in range(data.draw(st.integers(1, 3))):
         damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
     path.write_bytes(damaged)
-    try:
-        minidl.load(path)
-    except ValueError as error:
-        assert str(path) in str(error)
+    for mmap in (False, True):
+        try:
+            minidl.load(path, mmap=mmap)
+        except ValueError as error:
+            assert str(path) in str(error)
 
 
 json_values = st.recursive(
@@ -473,3 +477,54 @@ def test_map_location(path, device):
     assert loaded["x"].device == minidl.zeros(1, device=device).device
     assert loaded["x"].cpu().tolist() == x.tolist()
     assert loaded["row"].cpu().tolist() == x[0].tolist()
+
+
+def test_map_location_as_a_dict_or_a_function(path, device):
+    x = minidl.arange(3.0)
+    minidl.save([x, x[1:]], path)
+    for location in ({"cpu": device}, lambda tensor, place: tensor.to(device)):
+        a, b = minidl.load(path, location)
+        assert a.device == b.device == minidl.zeros(1, device=device).device
+        assert b.cpu().tolist() == [1.0, 2.0]
+    for location in ({"cuda:0": "cpu"}, lambda tensor, place: None):
+        assert minidl.load(path, map_location=location)[0].tolist() == x.tolist()
+
+
+def test_a_mapped_file_is_not_written(path):
+    minidl.save({"x": minidl.arange(4.0), "half": minidl.ones(3, dtype=minidl.float16)}, path)
+    before = path.read_bytes()
+    loaded = minidl.load(path, mmap=True)
+    loaded["x"].mul_(2)
+    loaded["half"].zero_()
+    assert loaded["x"].tolist() == [0.0, 2.0, 4.0, 6.0]
+    assert path.read_bytes() == before
+    assert minidl.load(path)["x"].tolist() == [0.0, 1.0, 2.0, 3.0]
+    shared = minidl.zeros(2)
+    minidl.save([shared, shared], path)
+    a, b = minidl.load(path, mmap=True)
+    a += 1
+    assert b.tolist() == [1.0, 1.0]
+
+
+def test_a_mapped_file_need_not_be_aligned(path):
+    """A header whose length is no multiple of 4, as other programs may write it."""
+    header = b'{"x":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}'
+    header += b" " * ((1 - len(header)) % 4)
+    data = struct.pack("<Q", len(header)) + header + struct.pack("<2f", 1.5, -2.0)
+    path.write_bytes(data)
+    assert minidl.load(path, mmap=True)["x"].tolist() == [1.5, -2.0]
+    assert (minidl.load(path, mmap=True)["x"] * 2).tolist() == [3.0, -4.0]
+
+
+def test_files_that_are_open(tmp_path):
+    memory = io.BytesIO()
+    minidl.save({"x": minidl.ones(2)}, memory)
+    memory.seek(0)
+    assert minidl.load(memory)["x"].tolist() == [1.0, 1.0]
+    memory.seek(0)
+    with pytest.raises(ValueError, match="name of a file"):
+        minidl.load(memory, mmap=True)
+    with open(tmp_path / "x", "wb") as file:
+        minidl.save([1], file)
+    with open(tmp_path / "x", "rb") as file:
+        assert minidl.load(file) == [1]

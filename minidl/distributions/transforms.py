@@ -217,6 +217,10 @@ def _for_dims(constraint: Constraint, dims: int) -> Constraint:
     return constraints.independent(constraint, more) if more else constraint
 
 
+def _sign(x: Any) -> Any:
+    return x.sign() if isinstance(x, Tensor) else (x > 0) - (x < 0)
+
+
 identity_transform = ComposeTransform([])
 
 
@@ -244,11 +248,11 @@ class PowerTransform(Transform):
 
     def __init__(self, exponent: Tensor | float, cache_size: int = 0):
         super().__init__(cache_size)
-        self.exponent = minidl.as_tensor(exponent)
+        self.exponent = exponent
 
     @property
     def sign(self) -> Any:  # type: ignore[override]
-        return self.exponent.sign()
+        return _sign(self.exponent)
 
     def _call(self, x: Tensor) -> Tensor:
         return x**self.exponent
@@ -260,7 +264,7 @@ class PowerTransform(Transform):
         return (self.exponent * y / x).abs().log()
 
     def forward_shape(self, shape: Sequence[int]) -> Any:
-        return minidl.broadcast_shapes(shape, self.exponent.shape)
+        return minidl.broadcast_shapes(shape, getattr(self.exponent, "shape", ()))
 
     inverse_shape = forward_shape
 
@@ -347,9 +351,7 @@ class AffineTransform(Transform):
 
     @property
     def sign(self) -> Any:  # type: ignore[override]
-        if isinstance(self.scale, Tensor):
-            return self.scale.sign()
-        return (self.scale > 0) - (self.scale < 0)
+        return _sign(self.scale)
 
     def _call(self, x: Tensor) -> Tensor:
         return self.loc + self.scale * x

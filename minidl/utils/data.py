@@ -6,163 +6,67 @@ shuffled order depends on (seed, epoch) alone, so a run can be resumed in the mi
 
 from __future__ import annotations
 
-import math
-import threading
-import warnings
-from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import accumulate, count, islice
+from collections.abc import Callable, Iterable, Iterator
+from itertools import count, islice
 from typing import Any
 
 import minidl
-from minidl.errors import ShapeError
 from minidl.utils.collate import default_collate, default_convert
+from minidl.utils.dataset import (
+    ChainDataset,
+    ConcatDataset,
+    Dataset,
+    IterableDataset,
+    StackDataset,
+    Subset,
+    TensorDataset,
+    random_split,
+)
 from minidl.utils.sampler import (
     BatchSampler,
     RandomSampler,
     Sampler,
     SequentialSampler,
     SubsetRandomSampler,
+    WeightedRandomSampler,
     require_positive,
     set_epoch,
+)
+from minidl.utils.stream import (
+    WorkerInfo,
+    get_worker_info,
+    read_stream,
+    read_streams,
+    start_worker,
 )
 
 __all__ = [
     "BatchSampler",
+    "ChainDataset",
     "ConcatDataset",
     "DataLoader",
     "Dataset",
+    "IterableDataset",
     "RandomSampler",
     "Sampler",
     "SequentialSampler",
+    "StackDataset",
     "Subset",
     "SubsetRandomSampler",
     "TensorDataset",
+    "WeightedRandomSampler",
     "default_collate",
     "default_convert",
+    "get_worker_info",
     "random_split",
 ]
-
-# --------------------------------------------------------------------------------------- datasets
-
-
-class Dataset:
-    """Anything with `dataset[i]` and `len(dataset)`; a list will do. `a + b` concatenates."""
-
-    def __getitem__(self, index: int) -> Any:
-        raise NotImplementedError(f"{type(self).__name__} needs a __getitem__")
-
-    def __add__(self, other: Dataset) -> ConcatDataset:
-        return ConcatDataset([self, other])
-
-
-class TensorDataset(Dataset):
-    """Item i is the tuple of the i-th rows of the tensors, which must be equally long."""
-
-    def __init__(self, *tensors: minidl.Tensor):
-        if not tensors:
-            raise ValueError("TensorDataset: expected at least one tensor, got none")
-        for tensor in tensors:
-            if not isinstance(tensor, minidl.Tensor):
-                raise TypeError(
-                    f"TensorDataset: expected tensors, got {type(tensor).__name__}; "
-                    "minidl.from_numpy makes one from a NumPy array"
-                )
-        shapes = ", ".join(str(tuple(tensor.shape)) for tensor in tensors)
-        if min(tensor.ndim for tensor in tensors) == 0:
-            raise ShapeError(f"TensorDataset: every tensor needs a first dimension, got {shapes}")
-        if len({len(tensor) for tensor in tensors}) > 1:
-            raise ShapeError(f"TensorDataset: tensors must be equally long, got shapes {shapes}")
-        self.tensors = tensors
-
-    def __getitem__(self, index: int) -> tuple[minidl.Tensor, ...]:
-        return tuple(tensor[index] for tensor in self.tensors)
-
-    def __len__(self) -> int:
-        return len(self.tensors[0])
-
-
-class Subset(Dataset):
-    """The items of `dataset` at `indices`."""
-
-    def __init__(self, dataset: Dataset, indices: Sequence[int]):
-        self.dataset = dataset
-        self.indices = indices
-
-    def __getitem__(self, index: int) -> Any:
-        return self.dataset[self.indices[index]]
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-
-class ConcatDataset(Dataset):
-    """The items of several datasets, one after the other."""
-
-    def __init__(self, datasets: Iterable[Dataset]):
-        self.datasets = list(datasets)
-        if not self.datasets:
-            raise ValueError("ConcatDataset: expected at least one dataset, got none")
-        self.cumulative_sizes = list(accumulate(len(dataset) for dataset in self.datasets))
-
-    def __getitem__(self, index: int) -> Any:
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"ConcatDataset: index {index} is out of range for {len(self)} items")
-        index %= len(self)
-        which = bisect_right(self.cumulative_sizes, index)
-        before = self.cumulative_sizes[which - 1] if which else 0
-        return self.datasets[which][index - before]
-
-    def __len__(self) -> int:
-        return self.cumulative_sizes[-1]
-
-
-def random_split(
-    dataset: Dataset, lengths: Sequence[int | float], generator: minidl.Generator | None = None
-) -> list[Subset]:
-    """Subsets of random, disjoint items, of the given lengths or, if they sum to 1, fractions.
-
-    A fraction f gets floor(f n) items; what is left over goes one each to the first subsets.
-    Draws one permutation from `generator` (default: the global one). Raises ValueError when the
-    lengths do not sum to the length of the dataset.
-    """
-    if math.isclose(sum(lengths), 1) and sum(lengths) <= 1:
-        lengths = _fractions_to_lengths(len(dataset), lengths)
-    whole = all(isinstance(length, int) and length >= 0 for length in lengths)
-    if not whole or sum(lengths) != len(dataset):
-        raise ValueError(
-            f"random_split: the lengths {list(lengths)} must sum to {len(dataset)}, the length of "
-            "the dataset, or be fractions that sum to 1"
-        )
-    order = minidl.randperm(len(dataset), generator=generator).tolist()
-    ends = accumulate(lengths)
-    return [
-        Subset(dataset, order[end - length : end])
-        for end, length in zip(ends, lengths, strict=True)
-    ]
-
-
-def _fractions_to_lengths(total: int, fractions: Sequence[float]) -> list[int]:
-    if min(fractions) < 0:
-        raise ValueError(f"random_split: fractions must not be negative, got {list(fractions)}")
-    lengths = [math.floor(total * fraction) for fraction in fractions]
-    for i in range(total - sum(lengths)):
-        lengths[i % len(lengths)] += 1
-    if 0 in lengths:
-        warnings.warn(
-            f"random_split: {list(fractions)} of {total} items gives {lengths}: an empty subset",
-            stacklevel=3,
-        )
-    return lengths
-
-
-# ----------------------------------------------------------------------------------------- loader
 
 
 class DataLoader:
     """Batches of a dataset.
 
+    dataset        with indices, or an IterableDataset
     batch_size     items in a batch; None gives single items, through `default_convert`
     shuffle        a new order in each epoch, else 0, 1, 2, ...
     sampler        an iterable of indices, instead of `shuffle`
@@ -188,7 +92,8 @@ class DataLoader:
     global generator are not part of this: with threads their order is a matter of timing.
 
     Raises ValueError for sizes that are not positive, for arguments that exclude each other and for
-    shuffling an empty dataset; TypeError for a dataset without `[i]` or length.
+    shuffling an empty dataset; TypeError for a dataset without `[i]` or length that is no
+    IterableDataset.
     """
 
     def __init__(
@@ -212,7 +117,13 @@ class DataLoader:
         pin_memory_device: str = "",
         in_order: bool = True,
     ):
-        if not hasattr(dataset, "__getitem__"):
+        is_stream = isinstance(dataset, IterableDataset)
+        if is_stream and (shuffle or sampler is not None or batch_sampler is not None):
+            raise ValueError(
+                "DataLoader: an IterableDataset gives its samples in its own order; leave out "
+                "shuffle, sampler and batch_sampler"
+            )
+        if not is_stream and not hasattr(dataset, "__getitem__"):
             raise TypeError(
                 f"DataLoader: a dataset needs __getitem__; {type(dataset).__name__} has none"
             )
@@ -231,7 +142,7 @@ class DataLoader:
         if batch_size is not None:
             require_positive("DataLoader", "batch_size", batch_size)
 
-        if sampler is None and batch_sampler is None:
+        if sampler is None and batch_sampler is None and not is_stream:
             if not hasattr(dataset, "__len__"):
                 raise TypeError(
                     f"DataLoader: {type(dataset).__name__} has no __len__; give a sampler"
@@ -242,10 +153,11 @@ class DataLoader:
                 sampler = SequentialSampler(dataset)
         if batch_sampler is not None:
             batch_size = None
-        elif batch_size is not None:
+        elif batch_size is not None and not is_stream:
             batch_sampler = BatchSampler(sampler, batch_size, drop_last)
         if collate_fn is None:
-            collate_fn = default_convert if batch_sampler is None else default_collate
+            single = batch_sampler is None and batch_size is None
+            collate_fn = default_convert if single else default_collate
 
         self.dataset = dataset
         self.batch_size = batch_size
@@ -265,6 +177,9 @@ class DataLoader:
         return self.sampler if self.batch_sampler is None else self.batch_sampler
 
     def __len__(self) -> int:
+        if isinstance(self.dataset, IterableDataset):
+            full, rest = divmod(len(self.dataset), self.batch_size or 1)  # type: ignore[arg-type]
+            return full + (rest > 0 and not self.drop_last)
         return len(self._indices)
 
     def set_epoch(self, epoch: int, skip: int = 0) -> None:
@@ -275,6 +190,10 @@ class DataLoader:
         self._skip = skip
 
     def __iter__(self) -> Iterator:
+        if isinstance(self.dataset, IterableDataset):
+            batches = islice(self._iterate_stream(), self._skip, None)
+            self._skip = 0
+            return batches
         indices = islice(iter(self._indices), self._skip, None)
         self._skip = 0
         fetch = self._fetcher()
@@ -288,18 +207,29 @@ class DataLoader:
             return lambda index: collate(dataset[index])
         if collate is default_collate and (rows := _row_reader(dataset)) is not None:
             return rows
+        if hasattr(dataset, "__getitems__"):  # for datasets that read several at once
+            return lambda indices: collate(dataset.__getitems__(indices))
         return lambda indices: collate([dataset[i] for i in indices])
+
+    def _iterate_stream(self) -> Iterator:
+        def read(dataset: Any) -> Iterator:
+            return read_stream(dataset, self.batch_size, self.drop_last, self.collate_fn)
+
+        if self.num_workers == 0:
+            return read(self.dataset)
+        ahead = self.prefetch_factor or 2
+        return read_streams(self.dataset, read, self.num_workers, ahead, self.worker_init_fn)
 
     def _iterate_threads(self, fetch: Callable, indices: Iterator) -> Iterator:
         from concurrent.futures import ThreadPoolExecutor
 
-        worker = threading.local()
-        numbers = count()
+        numbers, seed = count(), minidl.initial_seed()
 
         def work(index: Any, grad: bool) -> Any:
-            if self.worker_init_fn is not None and not hasattr(worker, "number"):
-                worker.number = next(numbers)
-                self.worker_init_fn(worker.number)
+            if get_worker_info() is None:
+                n = next(numbers)
+                info = WorkerInfo(n, self.num_workers, seed + n, self.dataset)
+                start_worker(info, self.worker_init_fn)
             with minidl.set_grad_enabled(grad):  # each thread has its own grad mode
                 return fetch(index)
 

@@ -111,6 +111,40 @@ class SubsetRandomSampler(_ShufflingSampler):
         return len(self.indices)
 
 
+class WeightedRandomSampler(_ShufflingSampler):
+    """num_samples draws of 0, 1, ..., each as likely as its weight; without replacement all
+    different.
+
+    https://docs.pytorch.org/docs/stable/data.html#torch.utils.data.WeightedRandomSampler
+    """
+
+    def __init__(
+        self,
+        weights: Sequence[float] | minidl.Tensor,
+        num_samples: int,
+        replacement: bool = True,
+        generator: minidl.Generator | None = None,
+    ):
+        super().__init__(generator)
+        require_positive("WeightedRandomSampler", "num_samples", num_samples)
+        self.weights = minidl.as_tensor(weights, dtype=minidl.float64)
+        if self.weights.ndim != 1:
+            raise ValueError(
+                "WeightedRandomSampler: expected a 1-dimensional sequence of weights, got shape "
+                f"{tuple(self.weights.shape)}"
+            )
+        self.num_samples = num_samples
+        self.replacement = replacement
+
+    def __iter__(self) -> Iterator[int]:
+        generator = self._start_epoch()
+        drawn = self.weights.multinomial(self.num_samples, self.replacement, generator=generator)
+        return iter(drawn.tolist())
+
+    def __len__(self) -> int:
+        return self.num_samples
+
+
 class BatchSampler(Sampler):
     """Lists of `batch_size` indices of `sampler`; a last, shorter one unless `drop_last`."""
 

@@ -10,13 +10,17 @@ from hypothesis import strategies as st
 import minidl
 from minidl.utils.data import (
     BatchSampler,
+    ChainDataset,
     ConcatDataset,
     Dataset,
+    IterableDataset,
     RandomSampler,
     SequentialSampler,
+    StackDataset,
     Subset,
     SubsetRandomSampler,
     TensorDataset,
+    WeightedRandomSampler,
     default_collate,
     default_convert,
     random_split,
@@ -272,3 +276,63 @@ def test_convert():
     assert converted["a"][1:] == [3, "s"]
     assert type(converted["b"]) is Point and converted["b"].label is tensor
     assert converted["b"].x.item() == 1.0
+
+
+# what was stacked, weighted, streamed
+
+
+def test_stack_dataset():
+    images, labels = [1.0, 2.0, 3.0], ["a", "b", "c"]
+    pairs, named = StackDataset(images, labels), StackDataset(image=images, label=labels)
+    assert len(pairs) == len(named) == 3
+    assert pairs[1] == (2.0, "b")
+    assert named[-1] == {"image": 3.0, "label": "c"}
+    with pytest.raises(ValueError, match=r"equally long, got \[3, 2\]"):
+        StackDataset(images, labels[:2])
+    for args, kwargs in (((), {}), ((images,), {"label": labels})):
+        with pytest.raises(ValueError, match="either datasets or named datasets"):
+            StackDataset(*args, **kwargs)
+
+
+def test_weighted_random_sampler():
+    weights = [0.0, 1.0, 3.0]
+    sampler = WeightedRandomSampler(weights, 4000, generator=seeded(3))
+    counts = Counter(sampler)
+    assert len(sampler) == sum(counts.values()) == 4000
+    assert set(counts) == {1, 2}
+    assert abs(counts[2] / 4000 - 0.75) < 0.03
+    first, second = list(sampler), list(sampler)
+    assert first != second
+    sampler.set_epoch(1)
+    assert list(sampler) == first
+    assert sorted(WeightedRandomSampler(weights, 2, replacement=False)) == [1, 2]
+    assert len(list(WeightedRandomSampler(minidl.tensor(weights), 5))) == 5
+    with pytest.raises(ValueError, match="num_samples must be a positive integer"):
+        WeightedRandomSampler(weights, 0)
+    with pytest.raises(ValueError, match="1-dimensional"):
+        WeightedRandomSampler([weights], 2)
+    with pytest.raises(ValueError, match="replacement=True"):
+        iter(WeightedRandomSampler(weights, 3, replacement=False))
+
+
+class Numbers(IterableDataset):
+    def __init__(self, start, stop):
+        self.start, self.stop = start, stop
+
+    def __iter__(self):
+        return iter(range(self.start, self.stop))
+
+    def __len__(self):
+        return self.stop - self.start
+
+
+def test_chained_streams():
+    both = Numbers(0, 3) + Numbers(10, 12)
+    assert isinstance(both, ChainDataset) and isinstance(both, Dataset)
+    assert list(both) == [0, 1, 2, 10, 11]
+    assert list(both) == [0, 1, 2, 10, 11]
+    assert len(both) == 5
+    with pytest.raises(TypeError, match="ConcatDataset takes"):
+        ChainDataset([[1, 2]])
+    with pytest.raises(TypeError, match="use ChainDataset"):
+        ConcatDataset([Numbers(0, 3)])

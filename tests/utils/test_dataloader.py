@@ -14,10 +14,12 @@ from minidl.utils.data import (
     ConcatDataset,
     DataLoader,
     Dataset,
+    IterableDataset,
     RandomSampler,
     Subset,
     SubsetRandomSampler,
     TensorDataset,
+    get_worker_info,
     random_split,
 )
 
@@ -405,3 +407,97 @@ def test_unknown_argument_and_useless_dataset():
 def test_random_sampler_given_by_hand_is_shuffle():
     by_hand = DataLoader(rows(9), 2, sampler=RandomSampler(range(9), generator=seeded(4)))
     assert lists(by_hand) == lists(DataLoader(rows(9), 2, shuffle=True, generator=seeded(4)))
+
+
+# streams
+
+
+class Numbers(IterableDataset):
+    """0, ..., n - 1; with `share`, in each thread the part that get_worker_info gives it."""
+
+    def __init__(self, n, share=False):
+        self.n, self.share = n, share
+
+    def __iter__(self):
+        info = get_worker_info() if self.share else None
+        return iter(range(self.n) if info is None else range(info.id, self.n, info.num_workers))
+
+    def __len__(self):
+        return self.n
+
+
+@pytest.mark.parametrize("drop_last", [False, True])
+def test_stream(drop_last):
+    loader = DataLoader(Numbers(5), batch_size=2, drop_last=drop_last)
+    expected = [[0, 1], [2, 3]] + ([] if drop_last else [[4]])
+    assert [batch.tolist() for batch in loader] == expected
+    assert len(loader) == len(expected)
+    assert list(DataLoader(Numbers(3), batch_size=None)) == [0, 1, 2]
+    loader.set_epoch(0, skip=1)
+    assert [batch.tolist() for batch in loader] == expected[1:]
+    assert [batch.tolist() for batch in loader] == expected
+
+
+def test_threads_take_turns_at_a_stream():
+    loader = DataLoader(Numbers(7, share=True), batch_size=2, num_workers=2)
+    assert [b.tolist() for b in loader] == [[0, 2], [1, 3], [4, 6], [5]]
+    whole = DataLoader(Numbers(2), batch_size=2, num_workers=3)
+    assert [b.tolist() for b in whole] == [[0, 1]] * 3  # no share: each thread gives everything
+
+
+def test_a_worker_has_its_own_copy_of_the_stream():
+    data = Numbers(6)
+
+    def shorten(number):
+        info = get_worker_info()
+        assert (info.id, info.num_workers) == (number, 2)
+        info.dataset.n = number + 1
+
+    loader = DataLoader(data, batch_size=None, num_workers=2, worker_init_fn=shorten)
+    assert list(loader) == [0, 0, 1]
+    assert data.n == 6
+    assert get_worker_info() is None
+
+
+def test_workers_of_an_indexed_dataset_know_themselves():
+    class Seen(Dataset):
+        def __len__(self):
+            return 40
+
+        def __getitem__(self, i):
+            info = get_worker_info()
+            return (-1, 0) if info is None else (info.id, info.seed - minidl.initial_seed())
+
+    assert {tuple(x) for x in DataLoader(Seen(), batch_size=None)} == {(-1, 0)}
+    found = {tuple(x) for x in DataLoader(Seen(), batch_size=None, num_workers=2)}
+    assert found <= {(0, 0), (1, 1)}
+
+
+def test_an_error_in_a_stream_is_raised_where_the_batch_is_asked_for():
+    class Broken(IterableDataset):
+        def __iter__(self):
+            yield 1
+            raise OSError("disk full")
+
+    for workers in (0, 2):
+        batches = iter(DataLoader(Broken(), num_workers=workers))
+        assert next(batches).tolist() == [1]
+        with pytest.raises(OSError, match="disk full"):
+            list(batches)
+
+
+def test_a_stream_has_its_own_order():
+    for options in ({"shuffle": True}, {"sampler": [0]}, {"batch_sampler": [[0]]}):
+        with pytest.raises(ValueError, match="its own order"):
+            DataLoader(Numbers(3), **options)
+
+
+def test_a_dataset_that_reads_several_items_at_once():
+    class Rows(Dataset):
+        def __len__(self):
+            return 4
+
+        def __getitems__(self, indices):
+            return [10 * i for i in indices]
+
+    assert [b.tolist() for b in DataLoader(Rows(), batch_size=3)] == [[0, 10, 20], [30]]
