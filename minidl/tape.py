@@ -17,7 +17,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterable
-from inspect import isgeneratorfunction, signature
+from inspect import isgeneratorfunction, signature, unwrap
 from itertools import count
 from typing import Any
 
@@ -171,6 +171,12 @@ def named_like(function: Callable, wrapper: Callable) -> Callable:
     return wrapper
 
 
+def parameter_names(function: Callable) -> tuple[str, ...]:
+    """The names of a function's parameters (ten times faster than `inspect.signature`)."""
+    code = unwrap(function).__code__
+    return code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+
+
 # ------------------------------------------------------------------------------------------- ops
 
 
@@ -181,7 +187,7 @@ class Rule:
 
     def __init__(self, op: Op, function: Callable):
         self.function = function
-        self.reads = [op.reader(name) for name in list(signature(function).parameters)[1:]]
+        self.reads = [op.reader(name) for name in parameter_names(function)[1:]]
 
 
 OUT, NEEDS, AUX, ALL = "out", "needs", "aux", "all"

@@ -9,11 +9,10 @@ the same (`minidl/switches.py`).
 from __future__ import annotations
 
 from collections.abc import Callable
-from inspect import signature
 from types import ModuleType
 from typing import Any
 
-from ..tape import named_like
+from ..tape import named_like, parameter_names
 
 MEANT = {
     "axis": "dim",
@@ -32,7 +31,7 @@ def accept_in(family: ModuleType) -> dict[str, Callable]:
     for name in {*family.__all__, *getattr(family, "METHODS", ())}:
         function = getattr(family, name)
         if callable(function) and (
-            {"dim", "device"} & set(signature(function).parameters) or name == "clone"
+            {"dim", "device"} & set(parameter_names(function)) or name == "clone"
         ):
             setattr(family, name, accepting(function))
     return {name: getattr(family, name) for name in family.__all__}
@@ -40,7 +39,7 @@ def accept_in(family: ModuleType) -> dict[str, Callable]:
 
 def accepting(function: Callable) -> Callable:
     """`function`, which may also be called with these arguments."""
-    own = signature(function).parameters
+    own = parameter_names(function)
     meant = {other: name for other, name in MEANT.items() if name in own and other not in own}
     ignored = set() if "dim" in own else CHANGE_NOTHING - set(own)
 
