@@ -181,6 +181,11 @@ class _Methods:
         return ops.permute(self, tuple(range(self._array.ndim))[::-1])
 
     @property
+    def real(self: Tensor) -> Tensor:
+        """Itself: all numbers here are real."""
+        return self
+
+    @property
     def mT(self: Tensor) -> Tensor:
         """The last two dimensions swapped."""
         return ops.transpose(self, -2, -1)

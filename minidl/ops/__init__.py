@@ -28,6 +28,7 @@ from . import memory as _memory
 from . import new as _new
 from . import norm as _norm
 from . import norms as _norms
+from . import order as _order
 from . import padding as _padding
 from . import pointwise as _pointwise
 from . import pool as _pool
@@ -38,11 +39,13 @@ from . import rearrange as _rearrange
 from . import recurrent as _recurrent
 from . import reduce as _reduce
 from . import resample as _resample
+from . import scan as _scan
 from . import scatter as _scatter
 from . import scatter_reduce as _scatter_reduce
 from . import shape as _shape
 from . import softmax as _softmax
 from . import special_functions as _special_functions
+from . import statistics as _statistics
 from . import transcendental as _transcendental
 from .activation import *
 from .adaptive import *
@@ -71,6 +74,7 @@ from .memory import *
 from .norm import *
 from .norms import *
 from .numpy_names import accept_in as _accept_in
+from .order import *
 from .padding import *
 from .pointwise import *
 from .pool import *
@@ -81,17 +85,20 @@ from .rearrange import *
 from .recurrent import *
 from .reduce import *
 from .resample import *
+from .scan import *
 from .scatter import *
 from .scatter_reduce import *
 from .shape import *
 from .softmax import *
 from .special_functions import *
+from .statistics import *
 from .transcendental import *
 
 FAMILIES = (
     _create, _elementwise, _compare, _shape, _index, _reduce, _softmax, _linalg, _conv, _pool,
     _norm, _loss, _random,
     _pointwise, _transcendental, _special_functions, _bits, _long_names,
+    _scan, _order, _statistics,
     _rearrange, _joins, _scatter, _scatter_reduce, _memory, _new, _properties,
     _products, _decompositions, _matrices, _norms,
     _attention, _recurrent,

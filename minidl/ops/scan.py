@@ -10,7 +10,7 @@ from ..errors import DTypeError, ShapeError
 from ..makers import op
 from ..promotion import cast, need_tensors, refuse_half
 from ..tape import Tensor, wrap
-from .compare import logical_xor, where
+from .compare import isinf, logical_xor, where
 from .elementwise import exp, log
 from .index import ValuesAndIndices, gather
 from .reduce import _reversed_cumsum, _sum_type, cumsum, sum
@@ -68,9 +68,7 @@ def cummin(input: Tensor, dim: int) -> ValuesAndIndices:
     return _running(input, dim, "cummin", "minimum", "less_equal")
 
 
-def _running(
-    input: Tensor, dim: int, name: str, extreme: str, not_worse: str
-) -> ValuesAndIndices:
+def _running(input: Tensor, dim: int, name: str, extreme: str, not_worse: str) -> ValuesAndIndices:
     need_tensors(name, input=input)
     array = input._array
     refuse_half(name, array)
@@ -100,6 +98,7 @@ def _logcumsumexp_rule(g: Tensor, input: Tensor, out: Tensor, dim: int) -> list:
     """sum over i >= j of g_i e^(input_j - out_i), in logarithms: positive and negative g apart."""
     size = log(where(g == 0, 1.0, g.abs()))
     lowest = float(xp(g._array).finfo(g._array.dtype).min)
+    out = where(isinf(out), 0.0, out)  # where it is -inf so are the inputs: e^input is 0
     gradient = 0
     for sign, part in ((1, g > 0), (-1, g < 0)):
         terms = where(part, size, lowest) - out
@@ -143,13 +142,14 @@ def diff(
         raise ShapeError("diff: expected at least one dimension, got a tensor of shape ().")
     if n < 0:
         raise ValueError(f"diff: n must not be negative, got {n}.")
+    if n == 0:
+        return input.clone()
     parts = [x for x in (prepend, input, append) if x is not None]
     input = cat(parts, axis) if len(parts) > 1 else input
-    n = min(n, input._array.shape[axis])
-    for _ in range(n):
+    for _ in range(min(n, input._array.shape[axis])):
         left, right = _neighbours(input, axis)
         input = logical_xor(right, left) if input._array.dtype.kind == "b" else right - left
-    return input if n else input.clone()
+    return input
 
 
 def _neighbours(x: Tensor, axis: int) -> tuple[Tensor, Tensor]:
@@ -158,9 +158,7 @@ def _neighbours(x: Tensor, axis: int) -> tuple[Tensor, Tensor]:
     return narrow(x, axis, 0, n), narrow(x, axis, min(1, x._array.shape[axis]), n)
 
 
-def trapezoid(
-    y: Tensor, x: Tensor | None = None, *, dx: float = 1, dim: int = -1
-) -> Tensor:
+def trapezoid(y: Tensor, x: Tensor | None = None, *, dx: float = 1, dim: int = -1) -> Tensor:
     """The integral of y along dim: the sum of (y_i + y_{i+1}) / 2 * (x_{i+1} - x_i), or dx.
 
     x: in the shape of y, or one-dimensional.
@@ -202,14 +200,15 @@ def _trapezoids(name: str, y: Tensor, x: Tensor | None, dx: float, dim: int) -> 
 def gradient(
     input: Tensor,
     *,
-    spacing: float | Tensor | Sequence = 1,
+    spacing: float | Tensor | Sequence | None = None,
     dim: int | Sequence[int] | None = None,
     edge_order: int = 1,
 ) -> tuple[Tensor, ...]:
     """Estimates of the derivatives of a function along each of its dimensions, from its values.
 
     Inside, a parabola goes through each element and its neighbours; edge_order 1 or 2 is the
-    degree at both ends. spacing: one distance, or for each dimension a distance or the points.
+    degree at both ends. spacing: one distance (1 if None), or for each dimension a distance or the
+    points.
     https://docs.pytorch.org/docs/stable/generated/torch.gradient.html
     """
     need_tensors("gradient", input=input)
@@ -219,7 +218,8 @@ def gradient(
     if isinstance(spacing, Tensor):
         spacing = [spacing] if spacing._array.ndim else spacing.item()
     several = isinstance(spacing, (list, tuple))
-    spacings = list(spacing) if several else [spacing] * len(axes)
+    one = 1 if spacing is None else spacing
+    spacings = list(spacing) if several else [one] * len(axes)
     if len(spacings) != len(axes):
         raise ShapeError(f"gradient: {len(spacings)} spacings for {len(axes)} dimensions.")
     if edge_order not in (1, 2):
@@ -247,17 +247,14 @@ def _slopes(input: Tensor, axis: int, space: float | Tensor, edge_order: int) ->
         widths = wrap(xp(like).full((n - 1,) + (1,) * (like.ndim - axis - 1), 1.0, like.dtype))
         widths = widths * space
 
-    def at(x: Tensor, start: int, count: int, along: int) -> Tensor:
-        return narrow(x, along, start, count)
-
     slopes = steps / widths
-    first, last = at(slopes, 0, 1, axis), at(slopes, n - 2, 1, axis)
+    first, last = narrow(slopes, axis, 0, 1), narrow(slopes, axis, n - 2, 1)
     if n == 2:
         return cat([first, last], axis)
-    left, right = at(widths, 0, n - 2, 0), at(widths, 1, n - 2, 0)
-    before, after = at(slopes, 0, n - 2, axis), at(slopes, 1, n - 2, axis)
+    left, right = narrow(widths, 0, 0, n - 2), narrow(widths, 0, 1, n - 2)
+    before, after = narrow(slopes, axis, 0, n - 2), narrow(slopes, axis, 1, n - 2)
     inside = (before * right + after * left) / (left + right)
     if edge_order == 2:  # the parabola through the three outermost: its slope is linear
-        first = 2 * first - at(inside, 0, 1, axis)
-        last = 2 * last - at(inside, n - 3, 1, axis)
+        first = 2 * first - narrow(inside, axis, 0, 1)
+        last = 2 * last - narrow(inside, axis, n - 3, 1)
     return cat([first, inside, last], axis)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from .. import dtypes
-from ..device import xp
+from ..device import Array, xp
 from ..errors import DTypeError, ShapeError
 from ..promotion import cast, need_tensors
 from ..tape import Tensor, wrap
@@ -155,14 +156,17 @@ def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Ten
     _need_float(input._array, "histc")
     if bins <= 0 or min > max:
         raise ValueError(f"histc: expected bins > 0 and min <= max, got {bins}, {min}, {max}.")
-    edges = (float(min), float(max)) if min != max else _ends(input._array)
+    edges = (float(min), float(max)) if min != max else _ends(input._array, 1.0)
     counts = xp(input._array).histogram(input._array, bins, edges)[0]
     return wrap(counts.astype(input._array.dtype))
 
 
-def _ends(array: Any) -> tuple[float, float]:
-    low, high = (float(array.min()), float(array.max())) if array.size else (0.0, 0.0)
-    return (low, high) if low < high else (low - 1, high + 1)
+def _ends(array: Array, around: float) -> tuple[float, float]:
+    """The smallest and the largest element; what is around it if they are one."""
+    if not array.size:
+        return 0.0, 1.0
+    low, high = float(array.min()), float(array.max())
+    return (low, high) if low < high else (low - around, high + around)
 
 
 class Histogram(NamedTuple):
@@ -186,6 +190,10 @@ def histogram(
     https://docs.pytorch.org/docs/stable/generated/torch.histogram.html
     """
     need_tensors("histogram", input=input)
+    if weight is not None and weight._array.shape != input._array.shape:
+        raise ShapeError(
+            f"histogram: input has shape {input._array.shape}, weight {weight._array.shape}."
+        )
     flat = input.detach().reshape(-1, 1)
     edges = [bins] if isinstance(bins, Tensor) else bins
     hist, (edges,) = histogramdd(
@@ -220,11 +228,27 @@ def histogramdd(
         if isinstance(part, Tensor):
             edges.append(part._array)
         else:
-            low, high = _ends(points[:, i]) if range is None else range[2 * i : 2 * i + 2]
+            low, high = _ends(points[:, i], 0.5) if range is None else range[2 * i : 2 * i + 2]
             edges.append(xp(array).linspace(low, high, part + 1).astype(array.dtype))
     weights = None if weight is None else weight._array.reshape(-1)
-    hist = xp(array).histogramdd(points, edges, density=density, weights=weights)[0]
-    return Histogram(wrap(hist.astype(array.dtype)), tuple([wrap(e) for e in edges]))
+    hist = _counted(points, edges, weights).astype(array.dtype)
+    if density:
+        hist = hist / hist.sum()
+        for i, e in enumerate(edges):
+            hist = hist / xp(e).diff(e).reshape((-1,) + (1,) * (ndim - i - 1))
+    return Histogram(wrap(hist), tuple([wrap(e) for e in edges]))
+
+
+def _counted(points: Array, edges: list[Array], weights: Array | None) -> Array:
+    """How many points (or their weights) are in each box; the last edge belongs to its box."""
+    module = xp(points)
+    shape = [len(e) - 1 for e in edges]
+    box, inside = 0, module.ones(len(points), bool)
+    for x, e, n in zip(points.T, edges, shape, strict=True):
+        inside &= (x >= e[0]) & (x <= e[-1])
+        box = box * n + (module.searchsorted(e, x, "right") - 1).clip(0, n - 1)
+    chosen = None if weights is None else weights[inside]
+    return module.bincount(box[inside], chosen, math.prod(shape)).reshape(shape)
 
 
 # ------------------------------------------------------------------------- covariance, distances
@@ -308,7 +332,7 @@ def cdist(
     p: float = 2.0,
     compute_mode: str = "use_mm_for_euclid_dist_if_necessary",
 ) -> Tensor:
-    """y[..., i, j] = the p-norm of x1[..., i, :] - x2[..., j, :]: (B, P, M), (B, R, M) -> (B, P, R).
+    """y[..., i, j] = the p-norm of x1[..., i, :] - x2[..., j, :]: (..., P, R).
 
     Batch dimensions broadcast. compute_mode changes nothing: differences are always taken.
     https://docs.pytorch.org/docs/stable/generated/torch.cdist.html

@@ -136,7 +136,7 @@ def test_sums_along_either_dimension_of_a_transposed_tensor_are_as_exact():
         (lambda: minidl.ones(2, 3).mean(0, 1), "mean: keepdim"),
         (lambda: minidl.reshape(minidl.ones(4), 4), "reshape: the shape"),
         (lambda: minidl.ones(1, requires_grad=True).backward(1.0), "a list of them"),
-        (lambda: ~minidl.ones(2), "~: expected bool or integer"),
+        (lambda: ~minidl.ones(2), "bitwise_not: expected a bool or integer"),
     ],
 )
 def test_wrong_arguments_are_named(call, words):

@@ -137,7 +137,7 @@ cube.vjp(x=lambda g: g)
 
 
 def test_no_damage_comes_twice_and_the_tree_stays_whole():
-    tree = ast.parse(Path(ops.elementwise.__file__).read_text())
+    tree = ast.parse(Path(ops.softmax.__code__.co_filename).read_text())
     before = ast.dump(tree)
     for name, node in functions(tree):
         found = damages(node, name)
@@ -228,7 +228,7 @@ def test_report_and_reasons(tmp_path):
     assert [s["why"] for s in saved["survivors"]] == ["", "g is always 0"]
 
 
-# ------------------------------------------------------------------------- a file and tests of yours
+# ----------------------------------------------------------------------- a file and tests of yours
 
 SOFTMAX = '''
 import numpy as np
@@ -236,7 +236,7 @@ import numpy as np
 
 def softmax(x):
     """over the last dimension"""
-    e = np.exp(x - x.max(-1, keepdims=True))
+    e = np.exp(x)
     return e / e.sum(-1, keepdims=True)
 
 
@@ -272,12 +272,6 @@ def test_values_and_gradient(shape, seed):
     np.testing.assert_allclose(softmax(x), by_definition, rtol=1e-9)
     assert_vjp(softmax, softmax_vjp, x)
 
-
-def test_large_numbers():
-    x = np.array([[1000.0, 999.0], [-1000.0, -999.0], [0.0, 900.0]])
-    near = x - np.array([[1000.0], [-1000.0], [900.0]])
-    by_definition = np.exp(near) / np.exp(near).sum(-1, keepdims=True)
-    np.testing.assert_allclose(softmax(x), by_definition, rtol=1e-9)
 """
 
 
@@ -316,7 +310,7 @@ def test_weak_tests_get_the_low_score_they_deserve(homework):
     assert "return g - (g * y).sum(-1, keepdims=True)" in survivors
     # ... but they see a missing sum.
     assert "return y * (g - g * y)" not in survivors
-    assert 60 < out["score"] < 80
+    assert 55 < out["score"] < 80
     assert f"caught: {out['score']:.1f} %" in done.stdout
     assert "my_ops.py:12  softmax_vjp, times 2" in done.stdout
 
@@ -383,7 +377,8 @@ def test_ops_with_rules_and_functions_with_backward(tmp_path):
     assert out["survivors"] == []
 
 
-def test_what_cannot_be_graded(homework):
+def test_what_cannot_be_graded(homework, monkeypatch, capsys):
+    monkeypatch.chdir(homework)
     (homework / "test_red.py").write_text(WEAK.replace("1)", "2)", 1))
     (homework / "test_other.py").write_text("def test_nothing():\n    pass\n")
     for test, said in (
@@ -391,9 +386,8 @@ def test_what_cannot_be_graded(homework):
         ("test_other.py", "never import"),
         ("test_missing.py", "usage_error"),
     ):
-        done = mutate(homework, "my_ops.py", "--tests", test)
-        assert (done.returncode, done.stdout) == (2, "")
-        assert said in done.stderr
+        assert command.main(["mutate", "my_ops.py", "--tests", test]) == 2
+        assert said in capsys.readouterr().err
 
 
 def test_wrong_use(capsys):
@@ -430,15 +424,17 @@ def test_all_rules_and_kernels_are_damaged():
     assert set(own.FUNCTION_CHECKS) == set(kernels.FUNCTIONS)
 
 
-SAMPLE = ["mul", "tanh", "softmax", "amax"]
+SAMPLE = ["mul", "tanh", "maximum", "philox"]
+TESTS = Path(__file__).parents[1]
 
 
 def test_checks_catch_the_damages_of_some_ops():
     """The whole: pytest -m mutation."""
-    report = Report(own.run(targets.targets(SAMPLE)), read_reasons(SURVIVORS))
-    assert {"mul", "tanh", "softmax", "softmax kernel", "amax", "_spread"} <= set(report.by("owner"))
+    results = own.run(targets.targets(SAMPLE), [str(TESTS / "ops" / "test_ties.py")])
+    report = Report(results, read_reasons(SURVIVORS))
+    assert set(report.by("owner")) == {"mul", "tanh", "maximum", "_share", "philox kernel"}
     assert len(report.results) > 100
-    assert [r for r in report.unexplained] == []
+    assert report.unexplained == []
 
 
 def test_without_the_right_check_damages_survive(monkeypatch):
@@ -457,13 +453,22 @@ def test_checks_that_fail_without_damage_grade_nothing(monkeypatch):
         own.run(targets.targets(["tanh"]))
 
 
-EDGES = ["tests/ops/test_ties.py", "tests/ops/test_numbers.py", "tests/ops/test_kernels.py"]
+# What random samples do not meet: ties, zeros, nan, shared memory.
+EDGES = [
+    "ops/test_hard_cases.py",
+    "ops/test_ties.py",
+    "ops/test_numbers.py",
+    "ops/test_kernels.py",
+    "ops/test_sharing.py",
+    "test_views.py",
+    "test_in_place.py",
+]
 
 
 @pytest.mark.mutation
 def test_minidl_catches_98_percent_and_each_survivor_is_explained():
     reasons = read_reasons(SURVIVORS)
-    report = Report(own.run(targets.targets(), EDGES), reasons)
+    report = Report(own.run(targets.targets(), [str(TESTS / e) for e in EDGES]), reasons)
     print(report.text())
     assert report.score >= 98
     assert report.unexplained == []

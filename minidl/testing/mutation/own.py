@@ -46,6 +46,8 @@ def run(
     check or one of these tests fails on code that is not damaged.
     """
     mutants = [(t, damage) for t in targets for damage in damages(node_of(t.code), t.owner)]
+    if tests:
+        _check_undamaged(None, partial(pytests.first_failure, list(tests)))
     results = in_parallel(_by_checks, _groups(mutants))
     if progress:
         results = with_progress(results, len(mutants), len)
@@ -110,16 +112,20 @@ def _by_tests(tests: list[str], item: tuple[int, Mutant]) -> tuple[int, str]:
     kernel = mutant[0].kernel
     with _as_python(kernel):
         first = partial(pytests.first_failure, tests)
-        if kernel not in _passed:
-            failed = caught_by(first, LONGEST)
-            if failed:
-                raise RuntimeError(f"{failed} fails on code that is not damaged")
-            _passed.add(kernel)
+        _check_undamaged(kernel, first)
         return i, caught_by(partial(_damaged, mutant, first), LONGEST)
 
 
 LONGEST = 600.0  # seconds for the tests
 _passed: set[ModuleType | None] = set()  # kernels with whose Python the tests pass
+
+
+def _check_undamaged(kernel: ModuleType | None, first: Callable[[], str]) -> None:
+    if kernel not in _passed:
+        failed = caught_by(first, LONGEST)
+        if failed:
+            raise RuntimeError(f"{failed} fails on code that is not damaged")
+        _passed.add(kernel)
 
 
 def _damaged(mutant: Mutant, test: Callable[[], str]) -> str:

@@ -19,6 +19,7 @@ from minidl.testing.records import (
     losses,
     margin_losses,
     norm,
+    order,
     pointwise,
     pooling,
     products,
@@ -26,10 +27,12 @@ from minidl.testing.records import (
     recurrent,
     reduce,
     resample,
+    scan,
     scatter,
     shape,
     solutions,
     special_functions,
+    statistics,
 )
 from minidl.testing.records.record import ErrorCase, OpRecord, Sample
 
@@ -63,6 +66,9 @@ FAMILIES = (
     resample,
     pointwise,
     special_functions,
+    scan,
+    order,
+    statistics,
 )
 
 
