@@ -1,4 +1,4 @@
-"""Kernels on large inputs and special values; small ones: the check `kernel` of test_op_checks.py."""
+"""Kernels on large inputs and special values; on small ones: `kernel` of test_op_checks.py."""
 
 import numpy as np
 import pytest
