@@ -1,11 +1,13 @@
 """Every op through every check of `minidl.testing`, on samples of its record."""
 
 import pytest
+from hypothesis import settings
 
 from minidl import ops, testing
 from minidl.testing import OP_CHECKS
 from minidl.testing.checks import run
 
+EXAMPLES = settings().max_examples // 2  # there are thousands of tests here
 PAIRS = [
     pytest.param(check, record, id=f"{check.__name__}-{record.name}")
     for check in OP_CHECKS
@@ -16,7 +18,7 @@ PAIRS = [
 
 @pytest.mark.parametrize(("check", "record"), PAIRS)
 def test_holds(check, record, device):
-    run(check, record, device=device)
+    run(check, record, device=device, max_examples=EXAMPLES)
 
 
 @pytest.mark.smoke
