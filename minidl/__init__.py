@@ -47,6 +47,12 @@ from .dtypes import (
     uint8,
 )
 from .dtypes import bool_ as bool
+from .dtypes import float16 as half
+from .dtypes import float32 as float
+from .dtypes import float64 as double
+from .dtypes import int16 as short
+from .dtypes import int32 as int
+from .dtypes import int64 as long
 from .errors import DeviceError, DTypeError, GraphError, ShapeError
 from .legacy import *
 from .ops import *
@@ -81,16 +87,13 @@ _LATER = {
         "utils",
     )
 }
-_LATER |= {"load": ".io", "save": ".io", "autocast": ".amp"}
+_LATER |= {"load": ".io", "save": ".io", "autocast": ".amp", "vmap": ".func"}
 
 
 def __getattr__(name: str) -> object:
     if name in _LATER:
         module = _importlib.import_module(_LATER[name], __name__)
-        return getattr(module, name) if name in ("load", "save", "autocast") else module
-    import difflib
+        return getattr(module, name) if name in ("load", "save", "autocast", "vmap") else module
+    from .names import unknown
 
-    near = difflib.get_close_matches(name, [*globals(), *_LATER], 3, 0.6)
-    near = [n for n in near if not n.startswith("_")]
-    hint = f" Did you mean {' or '.join(near)}?" if near else ""
-    raise AttributeError(f"minidl has no {name!r}.{hint}")
+    raise unknown("minidl", name, [*globals(), *_LATER])

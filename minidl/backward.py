@@ -58,15 +58,20 @@ def grad(
     grad_outputs: TensorOrTensors | None = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
+    only_inputs: bool = True,
     allow_unused: bool | None = None,
+    is_grads_batched: bool = False,
     materialize_grads: bool = False,
 ) -> tuple[Tensor | None, ...]:
     """d(sum of outputs * grad_outputs)/d(inputs), one tensor per input; no `grad` is touched.
 
     Only nodes between the outputs and the inputs run, and only those are freed.
     allow_unused: give None for an input that the outputs do not depend on, instead of an error.
+    only_inputs: always so, as in PyTorch. is_grads_batched: not supported; use func.vmap.
     https://docs.pytorch.org/docs/stable/generated/torch.autograd.grad.html
     """
+    if is_grads_batched:
+        raise NotImplementedError("grad: is_grads_batched is not supported; use func.vmap.")
     roots = _roots("grad", _listed(outputs), grad_outputs)
     sources = _listed(inputs)
     wanted = _wanted("grad", sources)

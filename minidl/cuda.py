@@ -5,7 +5,7 @@ from __future__ import annotations
 from .device import backend
 from .errors import DeviceError
 
-__all__ = ["device_count", "is_available"]
+__all__ = ["device_count", "is_available", "manual_seed", "manual_seed_all"]
 
 
 def device_count() -> int:
@@ -19,3 +19,10 @@ def device_count() -> int:
 def is_available() -> bool:
     """Whether `device="cuda"` works."""
     return device_count() > 0
+
+
+def manual_seed(seed: int) -> None:
+    """Nothing: one generator draws for all devices, and `minidl.manual_seed` seeds it."""
+
+
+manual_seed_all = manual_seed

@@ -13,6 +13,7 @@ from typing import Any
 
 from . import autograd, tree
 from .errors import ShapeError
+from .names import lookup
 from .ops import stack, unbind, zeros_like
 from .random import default_generator
 from .tape import Leaf, Node, Tensor, grad_mode
@@ -379,3 +380,6 @@ def stack_module_state(models: list) -> tuple[dict, dict]:
         {n: stack([p[n].detach() for p in parameters]).requires_grad_() for n in parameters[0]},
         {n: stack([b[n] for b in buffers]) for n in buffers[0]},
     )
+
+
+__getattr__ = lookup(globals())

@@ -8,12 +8,12 @@ https://docs.pytorch.org/docs/stable/linalg.html
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from .errors import ShapeError
+from .names import lookup
 from .ops import matrices, products, reduce, shape
 from .ops.compare import where
 from .ops.decompositions import (
@@ -329,9 +329,5 @@ def vander(x: Tensor, N: int | None = None) -> Tensor:
     return products.powers(x, x._array.shape[-1] if N is None else N, True)
 
 
-def __getattr__(name: str) -> object:
-    near = difflib.get_close_matches(name, __all__, 3, 0.6)
-    hint = f" Did you mean {' or '.join(near)}?" if near else ""
-    if name in ("eig", "eigvals"):
-        hint = " Their results are complex; for symmetric matrices there are eigh and eigvalsh."
-    raise AttributeError(f"minidl.linalg has no {name!r}.{hint}")
+_COMPLEX = "Their results are complex; for symmetric matrices there are eigh and eigvalsh."
+__getattr__ = lookup(globals(), {"eig": _COMPLEX, "eigvals": _COMPLEX})

@@ -14,12 +14,16 @@ import numpy as np
 from . import device as devices
 from . import dtypes, ops
 from .errors import GraphError, ShapeError
+from .names import unknown
 from .ops import create
 from .tape import Tensor, wrap
 
 
 class Protocols:
     """Special methods; see the module's first lines."""
+
+    def __getattr__(self: Tensor, name: str) -> Any:
+        raise unknown("Tensor", name, [] if name.startswith("_") else dir(self))
 
     def __array__(self: Tensor, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.array(self.numpy(), dtype=dtype, copy=copy)
@@ -77,7 +81,9 @@ class Protocols:
         return f"tensor({body}{extra})"
 
     def __format__(self: Tensor, spec: str) -> str:
-        return format(self.item(), spec) if self._array.ndim == 0 and spec else str(self)
+        if self._array.ndim == 0 and self.__class__ is Tensor:
+            return format(self.item(), spec)
+        return object.__format__(self, spec)
 
     def __deepcopy__(self: Tensor, memo: dict) -> Tensor:
         if not self.is_leaf:

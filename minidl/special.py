@@ -6,8 +6,7 @@ https://docs.pytorch.org/docs/stable/special.html
 
 from __future__ import annotations
 
-import difflib
-
+from .names import lookup
 from .ops import (
     digamma,
     erf,
@@ -88,7 +87,4 @@ __all__ = [
 ]  # fmt: skip
 
 
-def __getattr__(name: str) -> object:
-    near = difflib.get_close_matches(name, __all__, 3, 0.6)
-    hint = f" Did you mean {' or '.join(near)}?" if near else ""
-    raise AttributeError(f"minidl.special has no {name!r}.{hint}")
+__getattr__ = lookup(globals())

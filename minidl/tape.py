@@ -460,7 +460,11 @@ def named(name: str) -> Callable:
 
 
 def register(name: str, function: Callable) -> None:
-    """Adds an op's function to the table."""
+    """Adds an op's function to the table. Raises ValueError for a name that minidl itself uses:
+    the walk looks up its own ops there, and kernels go by the name."""
+    known = _functions.get(name)
+    if known is not None and known.__module__.startswith("minidl."):
+        raise ValueError(f"there is an op {name!r} in minidl already; give yours another name.")
     _functions[name] = function
 
 

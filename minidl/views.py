@@ -79,6 +79,7 @@ def synced(t: Tensor) -> Node | Leaf | None:
 def in_place(name: str, function: Callable, t: Tensor, args: tuple, kwargs: dict) -> Tensor:
     """Every in-place operation: run it out of place, copy the result in, move `t` to its node."""
     check_writable(name, t)
+    start = tape.now()
     result = function(alias(t), *args, **kwargs)
     array = result._array
     if array.shape != t._array.shape:
@@ -94,9 +95,12 @@ def in_place(name: str, function: Callable, t: Tensor, args: tuple, kwargs: dict
             f"type {t._array.dtype}."
         )
     node = result._node
+    if node is None and mode.grad and edge_of(t) is not None:
+        write(t, ..., result)  # a constant now: what it was before gets no gradient through it
+        return t
     if node is not None:
         _check_tracked(name, t)
-        _keep_old_values(node, t)
+        _keep_old_values(node, t, start)
     t._array[...] = array
     bump(t)
     if node is not None:
@@ -108,13 +112,22 @@ def in_place(name: str, function: Callable, t: Tensor, args: tuple, kwargs: dict
     return t
 
 
-def _keep_old_values(node: Node, t: Tensor) -> None:
-    """The rules of this very op may read what it is about to overwrite: they get a copy."""
-    saved = list(node.saved)
-    for i in range(0, len(saved), 3):
-        if saved[i + 1] is t._version:
-            saved[i : i + 3] = saved[i].copy(), [0], 0
-    node.saved = tuple(saved)
+def _keep_old_values(node: Node, t: Tensor, start: int) -> None:
+    """The rules of this very operation, of all nodes that it recorded since `start`, may read what
+    it is about to overwrite: they get a copy."""
+    seen, stack = {node}, [node]
+    while stack:
+        at = stack.pop()
+        if t._version in at.saved[1::3]:
+            saved = list(at.saved)
+            for i in range(0, len(saved), 3):
+                if saved[i + 1] is t._version:
+                    saved[i : i + 3] = saved[i].copy(), [0], 0
+            at.saved = tuple(saved)
+        for below in at.edges:
+            if below.__class__ is Node and below.sequence > start and below not in seen:
+                seen.add(below)
+                stack.append(below)
 
 
 def check_writable(name: str, t: Tensor) -> None:

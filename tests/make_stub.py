@@ -70,6 +70,8 @@ def tensor_class() -> str:
     for name, value in sorted(vars(Tensor).items()):
         if isinstance(value, property):
             lines += property_lines(name, value)
+        elif name == "__getattr__":
+            continue  # it only says what is missing
         elif inspect.isfunction(value):
             lines.append(f"    def {name}({arguments(meant(name, value))}) -> {result(value)}: ...")
         elif name not in NOT_SHOWN and not name.startswith("_"):

@@ -161,7 +161,8 @@ def test_functional_call(device):
     gradients = grad(lambda w: functional_call(model, w, (x,)).pow(2).sum())(weights)
     assert gradients.keys() == weights.keys()
     with pytest.raises(RuntimeError, match=r"no 2\.weight"):
-        functional_call(model, {"2.weight": x}, x)
+        functional_call(model, {"2.weight": x}, x, strict=True)
+    assert functional_call(model, {"2.weight": x}, x).shape == (4, 2)
     with pytest.raises(RuntimeError, match=r"strict.*bias"):
         functional_call(model, {"0.weight": weights["0.weight"]}, x, strict=True)
 

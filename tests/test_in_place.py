@@ -4,7 +4,7 @@ import pytest
 from leaves import ones
 
 import minidl
-from minidl import GraphError
+from minidl import GraphError, testing
 
 pytestmark = pytest.mark.smoke
 
@@ -135,3 +135,35 @@ def test_overlapping_writes(device):
     weights = minidl.tensor([1.0, 10.0, 100.0, 1000.0], device=device)
     (y * weights).sum().backward()
     assert x.grad.tolist() == [11.0, 100.0, 1000.0, 0.0]
+
+
+@pytest.mark.parametrize("name", ["gt_", "le_", "eq_", "ne_", "heaviside_"])
+def test_an_in_place_operation_without_a_derivative_cuts_the_gradient(device, name):
+    x = minidl.tensor([1.0, 2.0, 3.0], device=device, requires_grad=True)
+    two = minidl.tensor(2.0, device=device)
+    y, z = x * 1, x * 1
+    getattr(y, name)(two)
+    getattr(z[1:], name)(two)
+    (5 * y + 7 * z).sum().backward()
+    assert x.grad.tolist() == [7, 0, 0]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda y: y.scatter_reduce_(
+            0, minidl.tensor([0, 0, 1], device=y.device), y * 0 + 2, "prod"
+        ),
+        lambda y: y.renorm_(2, 0, 1.0),
+        lambda y: y.logit_(0.1),
+    ],
+    ids=["scatter_reduce_", "renorm_", "logit_"],
+)
+def test_in_place_forms_of_operations_made_of_others(device, change):
+    def function(x):
+        y = (x * 1).reshape(3, 1) if change.__code__.co_names[0] == "renorm_" else x * 1
+        change(y)
+        return y
+
+    x = minidl.tensor([0.3, 0.5, 0.9], dtype=minidl.float64, device=device, requires_grad=True)
+    assert testing.gradcheck(function, x)

@@ -179,7 +179,11 @@ class Function:
         recorded = mode.grad and any(edge is not None for edge in edges)
         ctx = Context(tuple(edge is not None for edge in edges))
         with grad_mode(False):
-            result = cls.forward(ctx, *args)
+            if cls.setup_context is Function.setup_context:
+                result = cls.forward(ctx, *args)
+            else:
+                result = cls.forward(*args)
+                cls.setup_context(ctx, args, result)
         several = isinstance(result, tuple)
         outputs = [_fresh(t) for t in (result if several else (result,))]
         if recorded:
@@ -190,6 +194,10 @@ class Function:
     def forward(ctx: Context, *args: Any) -> Any:
         """Computes the outputs."""
         raise NotImplementedError("a Function needs a static method forward(ctx, ...)")
+
+    @staticmethod
+    def setup_context(ctx: Context, inputs: tuple, output: Any) -> None:
+        """Where it is given, forward takes no ctx, and this keeps what backward will need."""
 
     @staticmethod
     def backward(ctx: Context, *grads: Any) -> Any:
@@ -306,6 +314,11 @@ def _restored(node: Node, create_graph: bool) -> tuple:
             tape.record(tape.PICK, (node,), (), False, t, which)
         tensors.append(t)
     return tuple(tensors)
+
+
+def Variable(data: Tensor, requires_grad: bool = False) -> Tensor:
+    """The tensor itself: PyTorch's wrapper of its first years, which code still calls."""
+    return data.detach().requires_grad_() if requires_grad else data
 
 
 def __getattr__(name: str) -> Any:

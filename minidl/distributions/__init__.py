@@ -55,6 +55,8 @@ from minidl.distributions.transforms import (
 from minidl.distributions.uniform import Uniform
 from minidl.distributions.weibull import Weibull
 
+from ..names import lookup
+
 __all__ = [
     "AbsTransform",
     "AffineTransform",
@@ -108,3 +110,5 @@ __all__ = [
     "register_kl",
     "transforms",
 ]
+
+__getattr__ = lookup(globals())

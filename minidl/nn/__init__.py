@@ -1,5 +1,6 @@
 """Modules (layers and what holds them together), losses, initial values, with PyTorch's names."""
 
+from ..names import lookup
 from . import functional, init, utils
 from .activation import (
     CELU,
@@ -298,3 +299,5 @@ __all__ = [
     "init",
     "utils",
 ]
+
+__getattr__ = lookup(globals())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..names import lookup
 from ..ops import (
     adaptive_avg_pool1d,
     adaptive_avg_pool2d,
@@ -243,3 +244,5 @@ __all__ = [
     "upsample_bilinear",
     "upsample_nearest",
 ]
+
+__getattr__ = lookup(globals())

@@ -16,7 +16,8 @@ def called_with(
     """See `minidl.func.functional_call`."""
     own = _places(module)
     unknown = [name for name in tensors if name not in own]
-    if unknown:
+    tensors = {name: value for name, value in tensors.items() if name in own}
+    if strict and unknown:
         raise RuntimeError(f"functional_call: the module has no {', '.join(unknown)}.")
     chosen = _with_ties(module, own, tensors) if tie_weights else dict(tensors)
     missing = [name for name in own if name not in chosen]

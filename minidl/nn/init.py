@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 from ..autograd import no_grad
 from ..device import xp
+from ..names import lookup
 from ..ops import empty, empty_like
 from ..random import Generator
 from ..tensor import Tensor
@@ -209,3 +210,6 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Generator | None = N
     q = q * xp(array).sign(xp(array).diagonal(r))
     normal._array[...] = q.T if rows < columns else q
     return tensor.copy_(normal.reshape(tensor.shape)).mul_(gain)
+
+
+__getattr__ = lookup(globals())

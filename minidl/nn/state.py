@@ -212,6 +212,8 @@ def _problem(key: str, source: Any, tensor: Tensor) -> str | None:
             f'While copying the parameter named "{key}", expected a Tensor from the checkpoint but '
             f"received {type(source)}; minidl.tensor(...) makes one."
         )
+    if tensor.shape == () and source.shape == (1,):  # as numbers were once saved
+        source = source[0]
     if source.shape != tensor.shape:
         return (
             f"size mismatch for {key}: copying a param with shape {source.shape} from checkpoint, "

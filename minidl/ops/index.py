@@ -109,11 +109,23 @@ def _plain(input: Tensor, where: Any) -> tuple[Any, Any]:
     kind = where.__class__
     if kind is int or kind is slice:
         return (where if kind is int else _checked_slice(where)), None
-    parts = list(where) if kind is tuple else [where]
+    parts = list(where) if kind is tuple or _means_a_tuple(where) else [where]
     parts = [_part(p, input._array) for p in parts]
     if _is_basic(tuple(parts)):
         return tuple(parts), None
     return _split(parts, input._array.ndim)
+
+
+def _means_a_tuple(where: Any) -> bool:
+    """PyTorch reads a short list with a sequence, tensor, slice, None or ... in it as a tuple."""
+    return (
+        isinstance(where, list)
+        and len(where) < 32
+        and any(
+            part is None or part is Ellipsis or isinstance(part, (list, tuple, slice, Tensor))
+            for part in where
+        )
+    )
 
 
 def _part(part: Any, like: Array) -> Any:

@@ -123,7 +123,8 @@ def _rows(name: str, input: Tensor, target: Tensor, many: bool) -> tuple[Tensor,
             f"without the N; got {scores.shape} and {labels.shape}."
         )
     rows = input if scores.ndim == 2 else input.reshape(1, -1)
-    return rows, wrap(labels.reshape((rows._array.shape[0], -1)).astype("int64"))
+    columns = rows._array.shape[1] if many else 1
+    return rows, wrap(labels.reshape((rows._array.shape[0], columns)).astype("int64"))
 
 
 def multi_margin_loss(

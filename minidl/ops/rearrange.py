@@ -48,11 +48,11 @@ def broadcast_to(input: Tensor, size: Shape) -> Tensor:
 
 
 def ravel(input: Tensor) -> Tensor:
-    """y = input as one dimension; a view where that is possible.
+    """y = input as one dimension; a view of contiguous memory, else a copy.
 
     https://docs.pytorch.org/docs/stable/generated/torch.ravel.html
     """
-    return reshape(input, (-1,)) if input._array.size else reshape(input, (0,))
+    return reshape(input.contiguous(), (input._array.size,))
 
 
 def swapaxes(input: Tensor, axis0: int, axis1: int) -> Tensor:

@@ -1,5 +1,6 @@
 """Update rules, learning-rate schedules, and averages of weights."""
 
+from ..names import lookup
 from . import lr_scheduler, swa_utils
 from .adadelta import Adadelta
 from .adafactor import Adafactor
@@ -34,15 +35,10 @@ __all__ = [
     "swa_utils",
 ]
 
-_MISSING = {
-    "Muon": "it works in bfloat16, which minidl does not; AdamW is the nearest",
-    "SparseAdam": "there are no sparse gradients; use Adam",
-}
-
-
-def __getattr__(name: str) -> object:
-    from difflib import get_close_matches
-
-    near = get_close_matches(name, __all__, 3, 0.5)
-    hint = _MISSING.get(name) or (f"did you mean {' or '.join(near)}?" if near else "")
-    raise AttributeError(f"minidl.optim has no {name!r}" + (f": {hint}" if hint else "."))
+__getattr__ = lookup(
+    globals(),
+    {
+        "Muon": "It works in bfloat16, which minidl does not; AdamW is the nearest.",
+        "SparseAdam": "There are no sparse gradients; use Adam.",
+    },
+)

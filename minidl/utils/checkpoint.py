@@ -25,6 +25,9 @@ def checkpoint(
     *args: Any,
     use_reentrant: bool | None = None,
     preserve_rng_state: bool = True,
+    determinism_check: str = "default",
+    debug: bool = False,
+    early_stop: bool = True,
     **kwargs: Any,
 ) -> Any:
     """function(*args, **kwargs), of which the tape keeps the inputs only.
@@ -32,7 +35,8 @@ def checkpoint(
     The backward calls the function again, with the random numbers of the first call if
     preserve_rng_state, and walks back through what that recorded. Whatever the function reads may
     need gradients: arguments, parameters, tensors of the code around it. use_reentrant chooses
-    between PyTorch's two ways; here there is one, which does all that both do.
+    between PyTorch's two ways; here there is one, which does all that both do. determinism_check,
+    debug and early_stop change nothing: the second call is always checked.
     Raises GraphError if the second call does not use the same tensors as the first.
     """
     if not mode.grad:

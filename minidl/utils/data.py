@@ -41,6 +41,8 @@ from minidl.utils.stream import (
     start_worker,
 )
 
+from ..names import lookup
+
 __all__ = [
     "BatchSampler",
     "ChainDataset",
@@ -264,3 +266,6 @@ def _row_reader(dataset: Dataset) -> Callable[[list[int]], list] | None:
     if type(dataset) is Subset and (inner := _row_reader(dataset.dataset)) is not None:
         return lambda indices: inner([dataset.indices[i] for i in indices])
     return None
+
+
+__getattr__ = lookup(globals())

@@ -8,7 +8,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 from printed import differences
 
 from minidl import testing
@@ -21,15 +20,10 @@ BLOCKS = re.findall(r"^```(python|console)\n(.*?)^```$", TEXT, flags=re.MULTILIN
 FILE = re.compile(r"# (\w+\.py)(: \w+)?\n")
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """One folder for the whole page, which is read from top to bottom."""
-    return tmp_path_factory.mktemp("page")
-
-
-@pytest.mark.parametrize(("number", "kind"), [(i, kind) for i, (kind, _) in enumerate(BLOCKS)])
-def test_block(number, kind, folder):
-    (write if kind == "python" else compare)(folder, BLOCKS[number][1])
+def test_the_page_is_true(tmp_path):
+    """One test, because a page is read from top to bottom: later blocks use earlier files."""
+    for kind, block in BLOCKS:
+        (write if kind == "python" else compare)(tmp_path, block)
 
 
 def write(folder, source):

@@ -1,5 +1,6 @@
 """Tools for modules: gradient clipping, parameters as a vector, sequences, parametrizations."""
 
+from ...names import lookup
 from . import clip_grad, convert_parameters, fusion, init, parametrizations, parametrize, rnn
 from .clip_grad import (
     clip_grad_norm,
@@ -44,3 +45,5 @@ __all__ = [
     "vector_to_parameters",
     "weight_norm",
 ]
+
+__getattr__ = lookup(globals())

@@ -8,6 +8,7 @@ Where a schedule has the first only, it is a function of the epoch anyway.
 Source: https://docs.pytorch.org/docs/stable/optim.html#how-to-adjust-learning-rate
 """
 
+from ...names import lookup
 from .base import LRScheduler, _LRScheduler
 from .compose import ChainedScheduler, SequentialLR
 from .cosine import CosineAnnealingLR, CosineAnnealingWarmRestarts
@@ -35,3 +36,5 @@ __all__ = [
     "StepLR",
     "_LRScheduler",
 ]
+
+__getattr__ = lookup(globals())

@@ -187,7 +187,7 @@ def _changes(array: np.ndarray) -> list[np.ndarray]:
         changed.append(0.95 * array)
     if array.dtype.kind == "b":
         changed.append(~array)
-    return changed
+    return [np.asarray(other) for other in changed]  # 0-d arrays come out of NumPy as numbers
 
 
 def _differs(record: OpRecord, sample: Sample, i: int, changed: np.ndarray) -> bool:

@@ -32,14 +32,14 @@ def pads(draw):
     return (x, tuple(sizes), mode, draw(choice(0.0, 1.5)) if mode == "constant" else None)
 
 
-def pad_reference(x, pad, mode, value):
+def pad_reference(x, pad, mode="constant", value=None):
     names = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
     sizes = [(0, 0)] * (x.ndim - len(pad) // 2)
     sizes += list(zip(pad[::2], pad[1::2], strict=True))[::-1]
     cut = tuple(slice(max(-a, 0), n - max(-b, 0)) for (a, b), n in zip(sizes, x.shape, strict=True))
     grown = [(max(a, 0), max(b, 0)) for a, b in sizes]
     if mode == "constant":
-        return np.pad(x[cut], grown, constant_values=value)
+        return np.pad(x[cut], grown, constant_values=value or 0.0)
     if mode == "circular":
         return np.pad(x[cut], grown, mode="wrap")
     out = np.pad(x, grown, mode=names[mode])
