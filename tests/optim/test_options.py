@@ -118,7 +118,7 @@ def test_a_momentum_buffer_that_is_none():
 def test_what_is_missing_names_the_nearest():
     with pytest.raises(AttributeError, match="Did you mean RMSprop"):
         _ = optim.RMSProp
-    with pytest.raises(AttributeError, match="'Muon'. It works in bfloat16"):
+    with pytest.raises(AttributeError, match=r"'Muon'\. It works in bfloat16"):
         _ = optim.Muon
     with pytest.raises(AttributeError, match="no sparse gradients; use Adam"):
         _ = optim.SparseAdam
