@@ -48,13 +48,16 @@ def run(
     mutants = [(t, damage) for t in targets for damage in damages(node_of(t.code), t.owner)]
     if tests:
         _check_undamaged(None, partial(pytests.first_failure, list(tests)))
-    results = in_parallel(_by_checks, _groups(mutants))
+    groups = in_parallel(_by_checks, _groups(mutants))
     if progress:
-        results = with_progress(results, len(mutants), len)
-    caught = {i: by for group in results for i, by in group}
+        groups = with_progress(groups, len(mutants), len)
+    caught = {i: by for group in groups for i, by in group}
     if tests:
         left = [(i, mutants[i]) for i, by in caught.items() if not by]
-        caught.update(in_parallel(partial(_by_tests, list(tests)), left))
+        results = in_parallel(partial(_by_tests, list(tests)), left)
+        if progress:
+            results = with_progress(results, len(left), lambda _: 1)
+        caught.update(results)
     return [_result(mutants[i], by) for i, by in caught.items()]
 
 

@@ -66,13 +66,18 @@ def written(tree: Any) -> str:
 
 
 def written_index(where: Any) -> str:
-    """An index as it stands between the brackets; arrays become lists."""
-    if isinstance(where, tuple):
-        return ", ".join(map(written_index, where)) + ("," if len(where) == 1 else "") or "()"
-    if isinstance(where, slice):
-        ends = ["" if end is None else str(end) for end in (where.start, where.stop)]
-        return ":".join(ends if where.step is None else [*ends, str(where.step)])
-    return as_code(where.tolist() if isinstance(where, np.ndarray) else where)
+    """An index as it stands between the brackets; arrays become lists. One alone has a comma:
+    without it a list of lists would mean several indices."""
+    parts = where if isinstance(where, tuple) else (where,)
+    comma = "," if len(parts) == 1 and isinstance(where, tuple | np.ndarray) else ""
+    return ", ".join(map(_written_part, parts)) + comma or "()"
+
+
+def _written_part(part: Any) -> str:
+    if isinstance(part, slice):
+        ends = ["" if end is None else str(end) for end in (part.start, part.stop)]
+        return ":".join(ends if part.step is None else [*ends, str(part.step)])
+    return as_code(part.tolist() if isinstance(part, np.ndarray) else part)
 
 
 @dataclass(frozen=True)
