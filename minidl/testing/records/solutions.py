@@ -29,7 +29,10 @@ def equations(draw, vectors=True):
         return A, draw(d.arrays((n,)))
     left = draw(choice(True, True, False))
     other = lead if A.shape[:-1] == (n, k) else draw(choice(lead, ()))  # (n, k): of vectors
-    return (A, draw(d.arrays((*other, n, k) if left else (*other, k, n)))), {"left": left}
+    shape = (*other, n, k) if left else (*other, k, n)
+    if not left and shape == A.shape[:-1]:  # would be read as a batch of vectors
+        shape, left = (*lead, n, k), True
+    return (A, draw(d.arrays(shape))), {"left": left}
 
 
 def solve_reference(A, B, left=True):
