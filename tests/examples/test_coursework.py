@@ -28,7 +28,7 @@ def run(tmp_path_factory):
         FOLDER, folder, ignore=shutil.ignore_patterns("__pycache__", ".hypothesis", "feedback.txt")
     )
     path = f"{ROOT}{os.pathsep}{ROOT / 'minidl/testing/entry_point'}"
-    environment = os.environ | {"PYTHONPATH": path, "COLUMNS": "80"}
+    environment = printed.terminal() | {"PYTHONPATH": path}
 
     @functools.cache
     def run(command):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from printed import terminal
 
 from minidl.testing import profiles, register, registry, task
 
@@ -23,7 +24,7 @@ def run(folder, *arguments, **files):
     """Run pytest in a folder, after writing `name="source"` there as name.py."""
     for name, source in files.items():
         (folder / f"{name}.py").write_text(textwrap.dedent(source))
-    environment = os.environ | {"PYTHONPATH": PATH}
+    environment = terminal() | {"PYTHONPATH": PATH}
     command = [sys.executable, "-m", "pytest", "-p", "_minidl_pytest", "--rootdir", "."]
     command += ["-p", "no:cacheprovider", *arguments]
     return subprocess.run(

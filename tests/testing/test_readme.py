@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from printed import differences
+from printed import differences, terminal
 
 from minidl import testing
 from minidl.testing import OP_CHECKS, strategies
@@ -52,11 +52,11 @@ def run(folder, line):
     assert words[0] == "python"
     # The plugin by name, for a clone that is not installed.
     path = f"{ROOT}{os.pathsep}{ROOT / 'minidl/testing/entry_point'}"
-    environment = {"PYTHONPATH": path, "PYTEST_PLUGINS": "_minidl_pytest", "COLUMNS": "80"}
+    environment = terminal() | {"PYTHONPATH": path, "PYTEST_PLUGINS": "_minidl_pytest"}
     done = subprocess.run(
         [sys.executable, *words[1:]],
         cwd=folder,
-        env=os.environ | environment,
+        env=environment,
         capture_output=True,
         text=True,
     )
