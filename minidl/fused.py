@@ -92,7 +92,8 @@ _fused_ops: dict[tuple[str, int], Fused] = {}
 
 
 def run_fused(source: Op, kernel: kernels.Kernel, inputs: tuple, kwargs: dict) -> tuple:
-    """Runs the kernel: (the op to record, the input arrays, the result, what backward reads)."""
+    """Runs the kernel: (the op to record, its inputs, their arrays, the result, what backward
+    reads)."""
     key = (source.name, id(kernel))
     if key not in _fused_ops:
         _fused_ops[key] = Fused(source, kernel)
@@ -106,4 +107,4 @@ def run_fused(source: Op, kernel: kernels.Kernel, inputs: tuple, kwargs: dict) -
         out = kernel.forward(*arrays, **kwargs)
         if kernel.has_aux:
             out, aux = out
-    return _fused_ops[key], arrays, out, aux
+    return _fused_ops[key], inputs, arrays, out, aux

@@ -40,8 +40,8 @@ def op(forward: Callable | None = None, **options: Any) -> Any:
     made = Op(forward, **options)
     _check_inputs(made)
     plain = made.parameters == made.inputs and not (made.view or made.variadic or made.has_aux)
-    plain = plain and made.result != "mixed" and not (made.kernels or made.optional)
-    if plain and made.outputs == 1:
+    plain = plain and made.result != "mixed" and not made.optional
+    if plain and made.outputs == 1 and not (made.kernels and len(made.inputs) > 1):
         maker = {1: unary, 2: binary}.get(len(made.inputs), general)
         return _attached(made, maker(made))
     if made.result not in ("same", "mixed"):
@@ -91,6 +91,7 @@ def unary(op: Op) -> Callable:
     forward = op.forward
     to_float = op.result == "float"
     recorded = op.result != "bool"
+    fast = op.kernels
     plans = op.plans
 
     def call(input: Tensor) -> Tensor:
@@ -100,6 +101,10 @@ def unary(op: Op) -> Callable:
         if array.dtype is not F32:
             input = prepared(op, input, to_float)
             array = input._array
+        elif fast and array.size >= kernels.LARGE:
+            kernel = kernels.choose(op, (input,), {})
+            if kernel is not None:
+                return _recorded(*run_fused(op, kernel, (input,), {}), {})
         out = forward(array)
         if out.__class__ is not ndarray:
             out = device.as_array(out, array)
@@ -207,8 +212,7 @@ def general(op: Op) -> Callable:
         if op.definition or op.kernels:
             kernel = kernels.choose(op, inputs, kwargs)
         if kernel is not None:
-            fused, arrays, out, aux = run_fused(op, kernel, inputs, kwargs)
-            return _recorded(fused, inputs, arrays, out, aux, kwargs)
+            return _recorded(*run_fused(op, kernel, inputs, kwargs), kwargs)
         if op.definition:
             return op.forward(*inputs, **kwargs)
         arrays = tuple([None if x is None else x._array for x in inputs])

@@ -211,7 +211,7 @@ def clone(tmp_path):
         (tmp_path / name).write_text(text.replace(old, new))
 
     ops, records = "minidl/ops/elementwise.py", "minidl/testing/records/elementwise.py"
-    registry, large = "minidl/kernels/__init__.py", "tests/ops/test_kernels.py"
+    registry, large = "minidl/kernels/__init__.py", "tests/kernels/test_kernels.py"
     kernel = "minidl/kernels/cpu/isru.py"
     change(ops, '__all__ = """\n', '__all__ = """\n    logmeanexp isru\n')
     with (tmp_path / ops).open("a") as file:

@@ -18,13 +18,16 @@ from typing import Any
 
 from .. import device, dtypes
 
-# The op, and the file in kernels/cpu that holds its kernel: known without importing Numba.
-CPU = {
-    "softmax": "softmax",
-    "log_softmax": "softmax",
-    "local_response_norm": "local_response_norm",
-    "max_pool2d": "pool",
+# The files in kernels/cpu and the ops they have kernels for: known without importing Numba.
+_FILES = {
+    "local_response_norm": ["local_response_norm"],
+    "pool": ["max_pool2d"],
+    "softmax": ["softmax", "log_softmax"],
 }
+CPU = {op: file for file, ops in _FILES.items() for op in ops}
+
+# An elementwise op on fewer elements is as fast in NumPy.
+LARGE = 2048
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,8 @@ class Kernel:
 
     forward(*inputs, **keywords) -> array; with `has_aux`, (array, what backward will read).
     backward(g, ...) -> one array or None per input; like a rule, it names what it reads.
-    eligible(*inputs, **keywords): whether it can take this call; its arrays are float32 on the CPU.
+    eligible(*inputs, **keywords): whether it can take this call. Its arrays are on the CPU, and
+    those of numbers with a fraction are float32.
     """
 
     forward: Callable | None
@@ -89,9 +93,11 @@ def choose(op: Any, inputs: tuple, kwargs: dict) -> Kernel | None:
         return None
     arrays = [None if x is None else x._array for x in inputs]
     for array in arrays:
-        if array is not None and (
-            array.dtype is not dtypes.F32 or device.of(array) is not device.CPU
-        ):
+        if array is None:
+            continue
+        if array.dtype is not dtypes.F32 and array.dtype.kind == "f":
+            return None
+        if device.of(array) is not device.CPU:
             return None
     kernel = load(op.name)
     return kernel if kernel is not None and kernel.eligible(*arrays, **kwargs) else None

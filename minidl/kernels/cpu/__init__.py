@@ -1,9 +1,14 @@
-"""Numba kernels. `jit` is the only user of Numba in minidl.
+"""Numba kernels. `jit` and `parallel` are the only users of Numba in minidl.
 
 What each file here holds: the kernels of one family, and a table KERNELS that gives the registry a
-forward, a backward and the condition under which they apply. Rules of the house: constants are
-float32 (a Python number would make the loop float64), work is split by shape alone (so the bits do
-not depend on the number of threads), and nan and infinity come out as in the definition.
+forward, a backward and the condition under which they apply. Rules of the house:
+
+- Constants are float32: a Python number would make the loop float64.
+- Loops run from 0, over rows or slices: an index that could be negative costs Numba's wrap-around
+  test, and with it the vector instructions.
+- Work is split by shape alone, and no sum runs across a `prange`: so the bits do not depend on the
+  number of threads.
+- nan and infinity come out as in the definition, unless the op's docstring says otherwise.
 """
 
 from __future__ import annotations
@@ -11,13 +16,21 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import sys
 import tempfile
+import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numba
+from numba import prange
+
+from . import threads
+
+__all__ = ["jit", "parallel", "prange"]
+
 _home = Path(__file__).parent
-_stamp = hashlib.sha256(b"".join(p.read_bytes() for p in sorted(_home.glob("*.py")))).hexdigest()
 
 
 def _choose_cache() -> None:
@@ -33,16 +46,64 @@ def _choose_cache() -> None:
 _choose_cache()
 
 
+# Sums may be reordered (or they would not be vectorised), a / b be a * (1 / b); but nan stays nan.
+FAST = {"contract", "nsz", "arcp", "afn", "reassoc"}
+
+
 def jit(function: Callable | None = None, **options: Any) -> Callable:
     """Numba's njit with the options of the house, cached on disk.
 
-    The hash of all kernel sources and the options stand in the function's qualified name, which is
-    part of the cache's key: code compiled from other sources is never met.
+    Numba's cache watches only the file a function stands in. Here the hash of that file, of every
+    file of this folder it takes a name from, and of the options stands in the function's qualified
+    name, which is part of the cache's key: code compiled from other sources is never met.
     """
     if function is None:
         return lambda f: jit(f, **options)
-    import numba
-
-    stamp = hashlib.sha256(f"{_stamp}{sorted(options.items())}".encode()).hexdigest()[:16]
+    options = {"fastmath": FAST} | options
+    sources = "".join(sorted(_sources(function.__globals__, set())))
+    stamp = hashlib.sha256(f"{sources}{sorted(options.items())}".encode()).hexdigest()[:16]
     function.__qualname__ = f"{function.__qualname__}_{stamp}"
     return numba.njit(function, cache=True, error_model="numpy", nogil=True, **options)
+
+
+def _sources(names: dict[str, Any], seen: set[str]) -> set[str]:
+    """The hashes of the kernel files in which `names` (a module's globals) were made."""
+    modules = {names["__name__"]} | {getattr(value, "__module__", None) for value in names.values()}
+    modules |= {value.__name__ for value in names.values() if isinstance(value, types.ModuleType)}
+    found = set()
+    for module in modules:
+        if module is not None and module.startswith(__name__) and module not in seen:
+            seen.add(module)
+            file = Path(sys.modules[module].__file__)
+            found |= {f"{module} {hashlib.sha256(file.read_bytes()).hexdigest()}"}
+            found |= _sources(vars(sys.modules[module]), seen)
+    return found
+
+
+class parallel:
+    """A kernel whose `prange` loops run on all threads when there is enough to do.
+
+    `kernel(work, *arrays)`: work is about the number of simple steps (elements, say). It is
+    compiled twice, each when first needed; the second copy has another name, because Numba's cache
+    does not tell the two apart.
+    """
+
+    def __init__(self, function: Callable):
+        self.function = function
+        self.serial = jit(_renamed(function, "serial"))
+        self._parallel = None
+
+    def __call__(self, work: int, *arguments: Any) -> Any:
+        if work < threads.GRAIN or threads.count() == 1:
+            return self.serial(*arguments)
+        if self._parallel is None:
+            self._parallel = jit(_renamed(self.function, "parallel"), parallel=True)
+        with threads.launch:
+            return self._parallel(*arguments)
+
+
+def _renamed(function: Callable, suffix: str) -> Callable:
+    copy = types.FunctionType(function.__code__, function.__globals__, function.__name__)
+    copy.__qualname__ = f"{function.__qualname__}_{suffix}"
+    copy.__module__ = function.__module__
+    return copy
