@@ -68,6 +68,7 @@ from .random import (
 from .size import Size
 from .switches import *
 from .tape import Tensor
+from .threads import *
 from .type_info import can_cast, finfo, iinfo, promote_types, result_type
 
 # Imported when first used, so that `import minidl` stays quick.
@@ -82,6 +83,7 @@ _LATER = {
         "linalg",
         "nn",
         "optim",
+        "profiler",
         "special",
         "testing",
         "utils",

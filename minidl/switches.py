@@ -15,7 +15,7 @@ from typing import Any, Final
 __all__ = """
     backends channels_last channels_last_3d compile compiler contiguous_format distributed
     get_float32_matmul_precision get_num_interop_threads jit memory_format preserve_format
-    set_float32_matmul_precision set_num_interop_threads set_num_threads set_printoptions strided
+    set_float32_matmul_precision set_num_interop_threads set_printoptions strided
     use_deterministic_algorithms
     are_deterministic_algorithms_enabled is_deterministic_algorithms_warn_only_enabled
 """.split()
@@ -65,10 +65,6 @@ def are_deterministic_algorithms_enabled() -> bool:
 
 def is_deterministic_algorithms_warn_only_enabled() -> bool:
     return False
-
-
-def set_num_threads(number: int) -> None:
-    """NumPy's BLAS reads its number of threads when it starts: OPENBLAS_NUM_THREADS sets it."""
 
 
 def set_printoptions(*args: Any, **options: Any) -> None:

@@ -86,19 +86,17 @@ def kernels_used() -> Iterator[set[str]]:
 
 def same_bits(function: Callable, *arrays: np.ndarray) -> None:
     """On one thread and on two, with every loop cut however small: the same bits."""
-    import numba
-
     from minidl.kernels.cpu import threads
 
-    grain, before, found = threads.GRAIN, numba.get_num_threads(), []
+    grain, before, found = threads.GRAIN, threads.count(), []
     threads.GRAIN = 0
     try:
         for count in (1, 2):
-            numba.set_num_threads(min(count, numba.config.NUMBA_NUM_THREADS))
+            threads.set_count(count)
             found.append(run(function, [_as(a, np.float32) for a in arrays], 0))
     finally:
         threads.GRAIN = grain
-        numba.set_num_threads(before)
+        threads.set_count(before)
     for a, b in zip(found[0][0] + found[0][1], found[1][0] + found[1][1], strict=True):
         np.testing.assert_array_equal(a, b)
 

@@ -25,25 +25,46 @@ from typing import Any
 
 import numba
 from numba import prange
+from numba.core import event
 
-from . import threads
+from . import malloc, threads
 
-__all__ = ["jit", "parallel", "prange"]
+__all__ = ["FOLDER", "jit", "malloc", "parallel", "prange", "threads"]
 
 _home = Path(__file__).parent
+_log = logging.getLogger("minidl")
 
 
-def _choose_cache() -> None:
+def _cache_folder() -> Path:
     """Numba caches compiled code beside the source; if that is read-only, in a temporary folder."""
-    if "NUMBA_CACHE_DIR" in os.environ or os.access(_home, os.W_OK):
-        return
+    if "NUMBA_CACHE_DIR" in os.environ:
+        return Path(os.environ["NUMBA_CACHE_DIR"])
+    if os.access(_home, os.W_OK):
+        return _home / "__pycache__"
     folder = Path(tempfile.gettempdir()) / f"minidl-numba-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
-    os.environ["NUMBA_CACHE_DIR"] = str(folder)
-    logging.getLogger("minidl").warning("compiled kernels are cached in %s", folder)
+    numba.config.CACHE_DIR = str(folder)
+    _log.warning("minidl: %s is read-only; compiled kernels are kept in %s", _home, folder)
+    return folder
 
 
-_choose_cache()
+FOLDER = _cache_folder()
+
+
+class _Notice(event.Listener):
+    """Says once that the first use compiles: until then it looks as if nothing happened."""
+
+    said = False
+
+    def on_start(self, event: Any) -> None:
+        if not _Notice.said:
+            _Notice.said = True
+            _log.warning("minidl: compiling CPU kernels, kept in %s for the next time", FOLDER)
+
+    def on_end(self, event: Any) -> None: ...
+
+
+event.register("numba:compile", _Notice())
 
 
 # Sums may be reordered (or they would not be vectorised), a / b be a * (1 / b); but nan stays nan.
@@ -59,11 +80,11 @@ def jit(function: Callable | None = None, **options: Any) -> Callable:
     """
     if function is None:
         return lambda f: jit(f, **options)
-    options = {"fastmath": FAST} | options
     sources = "".join(sorted(_sources(function.__globals__, set())))
     stamp = hashlib.sha256(f"{sources}{sorted(options.items())}".encode()).hexdigest()[:16]
     function.__qualname__ = f"{function.__qualname__}_{stamp}"
-    return numba.njit(function, cache=True, error_model="numpy", nogil=True, **options)
+    options = {"fastmath": FAST, "error_model": "numpy", "nogil": True, "cache": True} | options
+    return numba.njit(function, **options)
 
 
 def _sources(names: dict[str, Any], seen: set[str]) -> set[str]:
@@ -98,8 +119,7 @@ class parallel:
             return self.serial(*arguments)
         if self._parallel is None:
             self._parallel = jit(_renamed(self.function, "parallel"), parallel=True)
-        with threads.launch:
-            return self._parallel(*arguments)
+        return threads.run(self._parallel, arguments)
 
 
 def _renamed(function: Callable, suffix: str) -> Callable:

@@ -10,12 +10,12 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import numpy as np
 from llvmlite import binding
 from numba import types
 
+from .. import blas
 from . import jit, parallel, prange, threads
 
 SMALL = 2**18  # up to so many multiplications OpenBLAS uses one thread: nothing to split
@@ -23,22 +23,11 @@ ROW_MAJOR, PLAIN, TRANSPOSED = np.int32(101), np.int32(111), np.int32(112)
 ZERO, ONE = np.float32(0), np.float32(1)
 
 
-def _library() -> ctypes.CDLL | None:
-    """The OpenBLAS that NumPy's wheel brings, already loaded, if its names are the known ones."""
-    for path in (Path(np.__file__).parents[1] / "numpy.libs").glob("libscipy_openblas64_*"):
-        library = ctypes.CDLL(str(path))
-        if hasattr(library, "scipy_cblas_sgemm64_"):
-            return library
-    return None
-
-
-library = _library()
+library = blas.library
 if library is not None:
     # Compiled code on disk calls it by this name; where it lies is different in each process.
     address = ctypes.cast(library.scipy_cblas_sgemm64_, ctypes.c_void_p).value
     binding.add_symbol("minidl_sgemm", address)
-    get_threads = library.scipy_openblas_get_num_threads64_
-    set_threads = library.scipy_openblas_set_num_threads64_
 
 _enum, _int, _pointer, _float = types.int32, types.int64, types.uintp, types.float32
 _sgemm = types.ExternalFunction(
@@ -99,15 +88,15 @@ def _by_columns(a, a_turned, b, b_turned, out, m, n, k, blocks):
 @contextmanager
 def one_thread_each() -> Iterator[None]:
     """Within, a call of `sgemm` uses the thread it is called on and no other."""
-    before = get_threads()
+    before = blas.get_threads()
     if before == 1:
         yield
         return
-    set_threads(1)
+    blas.set_threads(1)
     try:
         yield
     finally:
-        set_threads(before)
+        blas.set_threads(before)
 
 
 def multiply(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
