@@ -108,7 +108,9 @@ def walk(
     pending: dict[Edge, Tensor | list] = {}
     heap: list[tuple[int, Node]] = []
     found: dict[Node, Tensor] = {}
-    upcoming: Node | None = None  # the one node that is waiting: a chain needs no heap
+    # In a chain one node waits at a time: it and its gradient are here, and the heap is empty.
+    upcoming: Node | None = None
+    waiting: Tensor | None = None
     add, suspicious = named("add"), mode.anomaly
     with grad_mode(create_graph):
         while roots:  # emptied, so that the first gradients can be freed as the walk goes on
@@ -118,10 +120,11 @@ def walk(
         while heap or upcoming is not None:
             # Take the newest node: all that used its output has paid in.
             if upcoming is not None:
-                node, upcoming = upcoming, None
+                node, g = upcoming, waiting
+                upcoming = waiting = None
             else:
                 node = heappop(heap)[1]
-            g = pending.pop(node)
+                g = pending.pop(node)
             if node.hooks:
                 g = _hooked(node, g)
             if wanted is not None and node in wanted:
@@ -152,19 +155,16 @@ def walk(
                     continue
                 if gradient._array.shape != edge.shape:
                     gradient = fit(gradient, edge.shape, node)
-                held = pending.get(edge)
-                if held is not None:
-                    pending[edge] = add(held, gradient)
-                else:
-                    pending[edge] = gradient
-                    if edge.__class__ is Node:
-                        if upcoming is None and not heap:
-                            upcoming = edge
-                            continue
-                        if upcoming is not None:
-                            heappush(heap, (-upcoming.sequence, upcoming))
-                            upcoming = None
-                        heappush(heap, (-edge.sequence, edge))
+                if edge.__class__ is Node and not heap:
+                    if upcoming is None:
+                        upcoming, waiting = edge, gradient
+                        continue
+                    if upcoming is edge:
+                        waiting = add(waiting, gradient)
+                        continue
+                    _pay(pending, heap, upcoming, waiting)
+                    upcoming = waiting = None
+                _pay(pending, heap, edge, gradient)
             if not keep and (node.saved or node.out is not None):
                 node.saved = node.out = node.aux = None
         for leaf in pending:
