@@ -15,6 +15,7 @@ What now?
   python -m minidl doctor          what is installed, what is missing, what to do about it
   python -m minidl doctor --lines  count the lines of the core
   python -m minidl run train.py    run a file written for PyTorch
+  python -m minidl warmup          compile the CPU kernels now, not when they are first used
 
 In a clone of the source:
   python examples/hello_tensor.py  the first thing to read and run
@@ -53,10 +54,14 @@ def main(arguments: list[str] | None = None) -> int:
     runs = verbs.add_parser("run", help=text, description=text)
     runs.add_argument("script", help="the file")
     runs.add_argument("arguments", nargs=argparse.REMAINDER, help="what the file is given")
+    text = "compile all CPU kernels now, so that no later run waits for it"
+    verbs.add_parser("warmup", help=text, description=text)
     options = parser.parse_args(arguments)
     if options.verb is None:
         print(WELCOME)
         return 0
+    if options.verb == "warmup":
+        return warm_up()
     if options.verb == "run":
         return run_script(options.script, options.arguments)
     return count_lines() if options.lines else examine()
@@ -73,6 +78,30 @@ def run_script(script: str, arguments: list[str]) -> int:
             raise  # the script's own
         print(error, file=sys.stderr)
         return 2
+    return 0
+
+
+def warm_up() -> int:
+    """Compile every kernel, with a progress bar; 1 if Numba is not there."""
+    if util.find_spec("numba") is None:
+        print("numba is missing: pip install numba", file=sys.stderr)
+        return 1
+    from .kernels.cpu import FOLDER
+    from .kernels.warmup import steps
+
+    print(f"compiled kernels are kept in {FOLDER}")
+    todo = list(steps())
+    if util.find_spec("tqdm") is None:
+        for i, (name, run) in enumerate(todo):
+            print(f"{i + 1} of {len(todo)}: {name}", flush=True)
+            run()
+        return 0
+    from tqdm import tqdm
+
+    with tqdm(todo, unit="step") as bar:
+        for name, run in bar:
+            bar.set_description(name)
+            run()
     return 0
 
 
@@ -138,7 +167,11 @@ def numba() -> str:
         return "missing: pip install numba (without it every op runs from its definition, slower)"
     if not kernels.enabled():
         return f"{found}  kernels off: unset MINIDL_KERNELS"
-    return f"{found}  kernels on, for {len(kernels.CPU)} ops"
+    from .kernels.cpu import malloc, threads
+
+    pool = f"{threads.count()} threads of {threads.layer()}"
+    memory = "kept" if malloc.kept else "given back (no glibc, or MINIDL_MALLOC=off)"
+    return f"{found}  kernels on, for {len(kernels.CPU)} ops; {pool}; freed memory is {memory}"
 
 
 def cupy() -> str:
@@ -181,10 +214,11 @@ def data() -> list[tuple[str, str]]:
 
 def caches() -> str:
     """Where compiled kernels are kept."""
-    from .kernels import cpu
+    if util.find_spec("numba") is None:
+        return "no compiled kernels without numba"
+    from .kernels.cpu import FOLDER
 
-    folder = os.environ.get("NUMBA_CACHE_DIR") or Path(cpu.__file__).parent / "__pycache__"
-    return f"compiled kernels: {folder} (may be deleted at any time)"
+    return f"compiled kernels: {FOLDER} (may be deleted at any time)"
 
 
 if __name__ == "__main__":

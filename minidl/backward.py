@@ -153,7 +153,14 @@ def walk(
                 i += 1
                 if edge is None or gradient is None:
                     continue
-                if gradient._array.shape != edge.shape:
+                try:
+                    whole = gradient._array.shape == edge.shape
+                except AttributeError:
+                    raise TypeError(
+                        f"a rule of {op.name}{tape.at(node)} returned {kind_of(gradient)}, "
+                        "expected a Tensor."
+                    ) from None
+                if not whole:
                     gradient = fit(gradient, edge.shape, node)
                 if edge.__class__ is Node and not heap:
                     if upcoming is None:

@@ -1,11 +1,15 @@
 """Backward and grad: hooks, pruning, freed graphs, orders of derivatives, bad calls."""
 
+from __future__ import annotations
+
 import numpy as np
 import pytest
 from leaves import ones
 
 import minidl
 from minidl import GraphError, autograd
+from minidl.device import Array
+from minidl.makers import op
 
 pytestmark = pytest.mark.smoke
 
@@ -211,3 +215,14 @@ def test_a_float_result_of_integers_has_no_gradient(device):
     assert (x * y).requires_grad
     (x * y).sum().backward()
     assert y.grad.tolist() == [1.0, 2.0]
+
+
+def test_a_rule_must_return_a_tensor(device):
+    @op
+    def halved(input: Array):
+        return input / 2
+
+    halved.vjp(input=lambda g: 0.5)
+    out = halved(ones(2, device=device))
+    with pytest.raises(TypeError, match="a rule of halved returned a float, expected a Tensor"):
+        out.sum().backward()

@@ -217,7 +217,7 @@ def clone(tmp_path):
     with (tmp_path / ops).open("a") as file:
         file.write("\n\n" + "\n\n".join(added(ops)))
     change(records, "\nRECORDS = [\n", "\nRECORDS = [\n" + "".join(added(records)))
-    change(registry, "\nCPU = {\n", "\nCPU = {\n" + "".join(added(registry)))
+    change(registry, "\n_FILES = {\n", "\n_FILES = {\n" + "".join(added(registry)))
     change(large, "\nLARGE = {\n", "\nLARGE = {\n" + "".join(added(large)))
     (tmp_path / kernel).write_text(*added(kernel))
     return tmp_path
