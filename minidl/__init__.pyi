@@ -244,6 +244,7 @@ from .dtypes import get_default_dtype as get_default_dtype
 def get_device(input: Tensor) -> builtins.int: ...
 from .switches import get_float32_matmul_precision as get_float32_matmul_precision
 from .switches import get_num_interop_threads as get_num_interop_threads
+from .threads import get_num_threads as get_num_threads
 from .random import get_rng_state as get_rng_state
 def glu(input: Tensor, dim: builtins.int = ...) -> Tensor: ...
 def gradient(input: Tensor, *, spacing: builtins.float | Tensor | Sequence | None = ..., dim: builtins.int | Sequence[builtins.int] | None = ..., edge_order: builtins.int = ...) -> builtins.tuple[Tensor, ...]: ...
@@ -479,7 +480,7 @@ from .dtypes import set_default_dtype as set_default_dtype
 from .switches import set_float32_matmul_precision as set_float32_matmul_precision
 from .autograd import set_grad_enabled as set_grad_enabled
 from .switches import set_num_interop_threads as set_num_interop_threads
-from .switches import set_num_threads as set_num_threads
+from .threads import set_num_threads as set_num_threads
 from .switches import set_printoptions as set_printoptions
 from .random import set_rng_state as set_rng_state
 def sgn(input: Tensor) -> Tensor: ...
@@ -597,6 +598,7 @@ from . import names as names
 from . import nn as nn
 from . import ops as ops
 from . import optim as optim
+from . import profiler as profiler
 from . import promotion as promotion
 from . import protocols as protocols
 from . import random as random
@@ -607,6 +609,7 @@ from . import special as special
 from . import switches as switches
 from . import tape as tape
 from . import testing as testing
+from . import threads as threads
 from . import tree as tree
 from . import type_info as type_info
 from . import utils as utils

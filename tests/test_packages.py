@@ -8,7 +8,7 @@ SETUPTOOLS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setup
 
 
 def test_every_package_is_named():
-    folders = {path.parent for path in (ROOT / "minidl").rglob("__init__.py")}
+    folders = {path.parent for path in (ROOT / "minidl").rglob("*.py")}
     elsewhere = {ROOT / folder for folder in SETUPTOOLS["package-dir"].values()}
     packages = {".".join(f.relative_to(ROOT).parts) for f in folders - elsewhere}
     assert set(SETUPTOOLS["packages"]) == packages | set(SETUPTOOLS["package-dir"])
