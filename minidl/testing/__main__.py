@@ -57,8 +57,9 @@ def mutate(options: argparse.Namespace) -> int:
     from minidl.testing.mutation import own, targets, yours
     from minidl.testing.mutation.report import Report, read_reasons
 
-    reasons = read_reasons(options.survivors) if options.survivors else {}
     try:
+        _check_paths(options)
+        reasons = read_reasons(options.survivors) if options.survivors else {}
         if options.file:
             results = yours.run(options.file, options.tests, progress=True)
         else:
@@ -72,6 +73,19 @@ def mutate(options: argparse.Namespace) -> int:
         report.save(options.json)
     enough = report.score >= options.at_least
     return int(not enough or (options.survivors is not None and bool(report.unexplained)))
+
+
+def _check_paths(options: argparse.Namespace) -> None:
+    """Raises RuntimeError for a path that will not do: now, and not after minutes of work."""
+    tests = [Path(test.partition("::")[0]) for test in options.tests or ()]
+    for path in (options.file, options.survivors, *tests):
+        if path is not None and not path.exists():
+            raise RuntimeError(f"there is no file {path}")
+    for path in (options.file, options.survivors, options.json):
+        if path is not None and path.is_dir():
+            raise RuntimeError(f"{path} is a folder: give a file")
+    if options.json and not options.json.parent.is_dir():
+        raise RuntimeError(f"there is no folder {options.json.parent} for {options.json.name}")
 
 
 if __name__ == "__main__":

@@ -20,6 +20,10 @@ class Fact:
     opposite: str
     is_place: bool = False
 
+    @property
+    def inverse(self) -> "Fact":
+        return Fact(self.opposite, self.words, self.is_place)
+
 
 @dataclass
 class Entries:
@@ -42,24 +46,44 @@ class Entries:
 def entries(probes: list[Probe], where: Callable) -> Entries:
     """The entries of all points where `where(probe)` is true at one of them at least."""
     chosen = np.any([where(p) for p in probes], axis=0)
-    o, i = np.nonzero(chosen)
-    reduced = reduced_axes(probes)
-    parts = [_Known(p, o, i, chosen, reduced) for p in probes]
-    for part in parts:
-        part.collect()
+    parts = known(probes, chosen, probes)
     return Entries(
-        np.concatenate([p.numeric[o, i] for p in probes]),
-        np.concatenate([p.analytic[o, i] for p in probes]),
+        np.concatenate([p.numeric[chosen] for p in probes]),
+        np.concatenate([p.analytic[chosen] for p in probes]),
         _together([part.quantities for part in parts]),
         set(parts[0].plain),
         _together([part.facts for part in parts]),
     )
 
 
+def known(probes: list[Probe], chosen: np.ndarray, points: list[Probe]) -> "list[_Known]":
+    """What is known of the chosen entries at some points; `probes` say which outputs depend on
+    which elements."""
+    seen = np.any([support(p) for p in probes], axis=0)
+    reduced = reduced_axes(probes)
+    parts = [_Known(p, chosen, seen, reduced) for p in points]
+    for part in parts:
+        part.collect()
+    return parts
+
+
 def support(p: Probe) -> np.ndarray:
     """Where one of the two Jacobians is not zero."""
     size = np.maximum(np.abs(p.numeric), np.abs(p.analytic))
     return size > 1e-7 * size.max(initial=0.0)
+
+
+def blocks(probes: list[Probe]) -> np.ndarray:
+    """The entries at equal places along all axes that x and out share: the outputs and elements
+    that have to do with each other."""
+    p = probes[0]
+    seen = np.any([support(q) for q in probes], axis=0)
+    pairs = aligned(seen, p.x.shape, p.y.shape) if p.y is not None else ()
+    if not pairs:
+        return np.ones(seen.shape, bool) if p.y is not None else seen
+    o, i = np.indices(seen.shape)
+    at_y, at_x = np.unravel_index(o, p.y.shape), np.unravel_index(i, p.x.shape)
+    return np.all([at_y[b] == at_x[a] for b, a in pairs], axis=0)
 
 
 def reduced_axes(probes: list[Probe]) -> tuple[int, ...]:
@@ -72,6 +96,11 @@ def reduced_axes(probes: list[Probe]) -> tuple[int, ...]:
     return tuple(a for a, n in enumerate(p.x.shape) if n > 1 and a not in kept)
 
 
+def is_number(array: np.ndarray, like: np.ndarray) -> bool:
+    """Whether an argument counts in formulas: floats, and integers in the shape of x, as signs."""
+    return array.dtype.kind == "f" or (array.dtype.kind == "i" and array.shape == like.shape)
+
+
 def _together(parts: list[dict]) -> dict:
     names = [name for name in parts[0] if all(name in part for part in parts)]
     return {name: np.concatenate([part[name] for part in parts]) for name in names}
@@ -80,8 +109,9 @@ def _together(parts: list[dict]) -> dict:
 class _Known:
     """Quantities and facts at one point."""
 
-    def __init__(self, p: Probe, o, i, chosen, reduced):
-        self.p, self.o, self.i, self.reduced = p, o, i, reduced
+    def __init__(self, p: Probe, chosen, seen, reduced):
+        self.p, self.seen, self.reduced = p, seen, reduced
+        self.o, self.i = np.nonzero(chosen)
         self.inside = bool((chosen.sum(0) > 1).any())  # g is summed over several outputs
         self.quantities: dict[tuple[str, bool], np.ndarray] = {}
         self.plain: list[str] = []
@@ -93,16 +123,21 @@ class _Known:
         if p.y is not None:
             self.row("out", p.y)
         arrays = {n: x for n, x in zip(p.function.names, p.point, strict=True) if n != p.name}
-        for name, array in {**arrays, **p.function.others}.items():
-            if array.dtype.kind == "f":
-                self.row(name, array)
-                self.column(name, array)
+        constants = {n: x for n, x in p.function.others.items() if is_number(x, p.x)}
+        for name, array in {**arrays, **constants}.items():
+            self.row(name, array)
+            self.column(name, array)
+            self.product(name)
         if self.inside and p.y is not None:
             self.row(p.name, p.x)
             self.column("out", p.y)
         self.between(["out"] if self.reduced else [])
         self.between(list(arrays))
-        self.statistics()
+        for name, number in list(p.function.numbers.items())[:3]:
+            if number not in (0.0, 1.0):
+                self.column(f"({name} * {p.name})", number * p.x)
+        self.multiplied({**arrays, **constants})
+        self.statistics(arrays)
         self.largest_seen()
         self.places()
 
@@ -126,6 +161,7 @@ class _Known:
 
     def signs(self, name, values):
         self.fact(f"{name} < 0", f"{name} > 0", values < 0)
+        self.fact(f"{name} is 0", f"{name} is not 0", values == 0)
         for t in THRESHOLDS:
             self.fact(f"{name} > {t:g}", f"{name} < {t:g}", values > t)
             self.fact(f"{name} < -{t:g}", f"{name} > -{t:g}", values < -t)
@@ -140,6 +176,10 @@ class _Known:
                 outside = (values < a) | (values > b)
                 between = f"between {low} and {high}"
                 self.fact(f"{name} is not {between}", f"{name} is {between}", outside)
+                if a > 0:
+                    outside = (np.abs(values) < a) | (np.abs(values) > b)
+                    between = f"|{name}| is {{}}{between}".format
+                    self.fact(between("not "), between(""), outside)
 
     def fact(self, text, opposite, where):
         self.facts.setdefault(Fact(text, opposite), where)
@@ -157,13 +197,37 @@ class _Known:
             for inside in (False, True):
                 y = self.quantities.get((other, inside))
                 if y is not None:
-                    self.fact(f"{name} > {other}", f"{name} < {other}", x > y)
+                    if (x != y).all():
+                        self.fact(f"{name} > {other}", f"{name} < {other}", x > y)
                     self.quantities[f"({name} - {other})", inside] = x - y
                     self.plain.append(f"({name} - {other})")
                     self.quantities[f"({name} + {other})", inside] = x + y
                     self.quantities[f"({name}**2 + {other}**2)", inside] = x * x + y * y
 
-    def statistics(self):
+    def product(self, other):
+        """Conditions on x times another argument, as in a hinge."""
+        for inside in (False, True):
+            y = self.quantities.get((other, inside))
+            if y is not None:
+                self.signs(f"{self.p.name} * {other}", self.quantities[self.p.name, False] * y)
+
+    def multiplied(self, arrays):
+        """The product of x with a matrix, on each side."""
+        name, x = self.p.name, self.p.x
+        for other, matrix in arrays.items():
+            if matrix.ndim != 2 or not x.ndim or x.ndim > 2:
+                continue
+            for turned, m in (("", matrix), (".T", matrix.T)):
+                if m.shape[1] == x.shape[0] == m.shape[0]:
+                    self.of_x(f"({other}{turned} @ {name})", m @ x)
+                if x.ndim == 2 and x.shape[1] == m.shape[0] == m.shape[1]:
+                    self.of_x(f"({name} @ {other}{turned})", x @ m)
+
+    def of_x(self, text, array):
+        values = np.broadcast_to(array, self.p.x.shape).ravel()[self.i]
+        self.quantities.setdefault((text, False), values)
+
+    def statistics(self, others):
         """Of x along the axes that are reduced, and its largest and smallest elements."""
         name, x = self.p.name, self.p.x
         axes = [(a,) for a in range(x.ndim) if x.shape[a] > 1]
@@ -173,6 +237,10 @@ class _Known:
             where = "" if along == self.reduced else f" along axis {', '.join(map(str, along))}"
             if self.reduced:
                 self.of_rows(name, x, along, where)
+                for other, y in others.items():
+                    if y.shape == x.shape:
+                        norm = np.sqrt((y * y).sum(along, keepdims=True))
+                        self.of_x(f"norm({other}){where}", norm)
             for word, best in (("largest", x.max), ("smallest", x.min)):
                 is_best = (x == best(along, keepdims=True)).ravel()[self.i]
                 text = f"{name} is the {word}{where}"
@@ -180,18 +248,18 @@ class _Known:
 
     def of_rows(self, name, x, along, where):
         """Sums along these axes."""
-        mean = x.mean(along, keepdims=True)
+        mean, exp = x.mean(along, keepdims=True), np.exp(x)
         found = {
             f"mean({name}){where}": mean,
             f"({name} - mean({name}){where})": x - mean,
             f"std({name}){where}": x.std(along, keepdims=True),
             f"norm({name}){where}": np.sqrt((x * x).sum(along, keepdims=True)),
             f"sum({name}){where}": x.sum(along, keepdims=True),
-            f"sum(exp({name})){where}": np.exp(x).sum(along, keepdims=True),
+            f"sum(exp({name})){where}": exp.sum(along, keepdims=True),
+            f"softmax({name}){where}": exp / exp.sum(along, keepdims=True),
         }
         for text, array in found.items():
-            values = np.broadcast_to(array, x.shape).ravel()[self.i]
-            self.quantities.setdefault((text, False), values)
+            self.of_x(text, array)
         if not where:
             self.signs(
                 f"({name} - mean({name}))", self.quantities[f"({name} - mean({name}))", False]
@@ -199,15 +267,16 @@ class _Known:
 
     def largest_seen(self):
         """Whether x is the largest of the elements that an output depends on, as in pooling."""
-        x = self.p.x.ravel()[self.i]
+        x = self.p.x.ravel()
+        o, i = np.nonzero(self.seen)
         for word, best, worst in (
             ("largest", np.maximum, -np.inf),
             ("smallest", np.minimum, np.inf),
         ):
             seen = np.full(self.p.flat.size, worst)
-            best.at(seen, self.o, x)
+            best.at(seen, o, x[i])
             text = f"{self.p.name} is the {word} of those that the output sees"
-            self.fact(text, text.replace("is the", "is not the"), x == seen[self.o])
+            self.fact(text, text.replace("is the", "is not the"), x[self.i] == seen[self.o])
 
     def places(self):
         """Where the element of x and that of out are; masks among the other arguments."""
@@ -229,6 +298,8 @@ class _Known:
             for name, mask in p.function.others.items():
                 if mask.dtype == bool:
                     self.masked(name, mask, array.shape, at)
+                elif mask.dtype.kind == "i":
+                    self.labelled(what, name, mask, places, array.shape)
         if p.y is not None:
             self.order(p.name, p.x.shape, p.y.shape)
 
@@ -238,6 +309,14 @@ class _Known:
         except ValueError:
             return
         self.fact(f"{name} is True", f"{name} is False", where)
+
+    def labelled(self, what, name, labels, places, shape):
+        """Whether the place along an axis is the one that an array of labels names."""
+        for axis in range(len(shape)):
+            others = [place for a, place in enumerate(places) if a != axis]
+            if labels.ndim and labels.shape == (*shape[:axis], *shape[axis + 1 :]):
+                named = places[axis] == labels[tuple(others)] % shape[axis]
+                self.place(f"{what} is where {name} points along axis {axis}", "is", named)
 
     def order(self, name, x_shape, y_shape):
         """Which comes first along an axis, the element of x or that of out."""

@@ -9,15 +9,16 @@ sentence is true, but it need not be the only true one.
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from operator import methodcaller
 
 import numpy as np
 
-from minidl.testing import formulas, orders, regions, relations
+from minidl.testing import formulas, orders, regions, relations, rows
 from minidl.testing.entries import entries, support
 from minidl.testing.errors import CheckError
 from minidl.testing.function import ArrayFunction, Function
+from minidl.testing.gradcheck import check_function
 from minidl.testing.probe import REGIONS, Probe, draw
 
 __tracebackhide__ = methodcaller("errisinstance", CheckError)
@@ -61,8 +62,6 @@ def assert_vjp(forward: Callable, vjp: Callable, *inputs) -> None:
 
     Raises GradientError, which says what is wrong, in words where they are known to be true.
     """
-    from minidl.testing.gradcheck import check_function
-
     check_function(ArrayFunction(forward, vjp, inputs))
 
 
@@ -116,7 +115,6 @@ OF_THE_WHOLE = (
     ("not-zero", relations.not_zero),
     ("factor", relations.factor),
     ("swapped", relations.swapped),
-    ("unbroadcast", relations.dropped_copies),
     ("overwritten", relations.overwritten),
     ("separate-sums", relations.separate_sums),
     ("transposed", orders.transposed),
@@ -127,13 +125,19 @@ IN_A_REGION = (("region", regions.region), ("mask", regions.mask))
 FOR_OTHER_ARGUMENTS = (("elsewhere", orders.elsewhere),)
 OF_PLACES = (
     ("adjoint", orders.adjoint),
-    ("permuted", orders.permuted_twice),
+    ("half", orders.half),
     ("misplaced", orders.misplaced),
     ("wrong-axis", relations.wrong_axis),
     ("mixes", relations.mixes),
     ("misses", relations.misses),
 )
-AT_LAST = (("region", regions.place), ("pieces", regions.pieces))
+AT_SOME = (("not-moved", orders.not_moved),)  # right where nothing has to move
+TWICE = (("permuted", orders.permuted_twice),)
+REACHED = (("wrong-places", regions.wrong_places),)
+AT_LAST = (
+    ("region", regions.place),
+    ("pieces", regions.pieces),
+)
 CHEAP = 2  # the cost of a formula that is told before it is compared with other arguments
 
 
@@ -155,8 +159,11 @@ def _relations(probes: list[Probe], more: Callable) -> Iterator[tuple[str, str]]
     yield from _at_each(everywhere, FOR_OTHER_ARGUMENTS)
     if formula:
         yield formula[1:]
-    yield from formulas.up_to_rows(everywhere)
+    yield from rows.up_to_rows(everywhere)
+    yield from _at_each(probes, AT_SOME)
     yield from _at_each(everywhere, OF_PLACES)
+    yield from _of_all(probes, REACHED, more)
+    yield from _at_each(everywhere, TWICE)
     yield from _of_all(probes, AT_LAST, more)
 
 
@@ -171,5 +178,5 @@ def _at_each(probes, table):
 def _of_all(probes, table, more):
     """The sentences about the entries of all points together."""
     for kind, relation in table:
-        for sentence in relation(probes, more):
+        for sentence in relation(probes, more, partial(formulas.part, probes)):
             yield kind, sentence

@@ -22,7 +22,7 @@ def slope(f: Callable, f0: np.ndarray, step: float, tolerance: Callable):
     The steps shrink until every error is at most `tolerance(slope)`; raises Kink if none does.
     """
     best, best_error = np.zeros_like(f0), np.full_like(f0, np.inf)
-    rounding = 1e-15 * max(np.abs(f0[np.isfinite(f0)]), default=0.0)
+    rounding = 1e-15 * np.where(np.isfinite(f0), np.abs(f0), 0.0)  # of each output
     for h in step * np.array(STEPS):
         up, down, half_up, half_down = f(h), f(-h), f(h / 2), f(-h / 2)
         coarse = _minus(up, down) / (2 * h)
@@ -31,7 +31,8 @@ def slope(f: Callable, f0: np.ndarray, step: float, tolerance: Callable):
         # The two one-sided slopes differ by h f'' where f is smooth, by a constant at a kink.
         bend = (_minus(up, f0) - _minus(f0, down)) / h
         half_bend = (_minus(half_up, f0) - _minus(f0, half_down)) / (h / 2)
-        error = np.abs(estimate - fine) + np.abs(2 * half_bend - bend) + rounding / h
+        moves = (up != f0) | (down != f0) | (half_up != f0) | (half_down != f0)
+        error = np.abs(estimate - fine) + np.abs(2 * half_bend - bend) + moves * rounding / h
         better = error < best_error
         best[better], best_error[better] = estimate[better], error[better]
         if (best_error <= tolerance(best)).all():

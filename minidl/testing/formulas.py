@@ -5,20 +5,20 @@ out and the other arguments: a factor is missing, a term is too many, another fo
 The simplest product that fits is told.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import replace
-from itertools import chain, permutations, product
+from functools import partial
+from itertools import chain
 
 import numpy as np
 
-from minidl.testing.entries import entries, reduced_axes, support
+from minidl.testing.entries import Entries, entries, reduced_axes, support
 from minidl.testing.probe import Probe, near
 from minidl.testing.products import (
     Product,
     atoms_of,
     formula_text,
     fraction,
-    fraction_parts,
     named_constants,
     products,
     sum_text,
@@ -48,6 +48,15 @@ RULES = (
     ("silu", lambda x: (1 + np.exp(-x) + x * np.exp(-x)) / (1 + np.exp(-x)) ** 2),
 )
 
+# The factors that a product may have, and slope / value of each.
+FACTORS = (
+    ("{x}", lambda x: 1 / x),
+    ("sin({x})", lambda x: 1 / np.tan(x)),
+    ("cos({x})", lambda x: -np.tan(x)),
+    ("tanh({x})", lambda x: 2 / np.sinh(2 * x)),
+    ("log({x})", lambda x: 1 / (x * np.log(x))),
+)
+
 # --------------------------------------------------------------------------------- the relations
 
 
@@ -58,9 +67,11 @@ def formula(probes: list[Probe]) -> tuple[float, str, str] | None:
         missing_factor(probes, constants),
         missing_term(probes, constants),
         wrong_term(probes, constants),
-        exchanged_term(probes),
+        exchanged_term(probes, constants),
+        scaled_term(probes, constants),
+        product_rule(probes),
         other_rule(probes),
-        otherformula_text(probes, constants),
+        other_formula(probes, constants),
     )
     return min(found, key=lambda candidate: candidate[0], default=None)
 
@@ -72,8 +83,9 @@ def missing_factor(probes, constants):
         return
     atoms = atoms_of(e, both)
     for p in products(e.right[both] / e.wrong[both], atoms, constants):
-        yours = next(products(e.wrong[both], atoms, constants), None)
-        yield p.cost, *_said_of_factor(p, yours)
+        if len({a.text for a, _ in p.factors}) < len(p.factors):
+            continue  # of out at two places one cannot speak in a factor
+        yield p.cost, *_said_of_factor(p, products(e.wrong[both], atoms))
         return
 
 
@@ -81,13 +93,13 @@ def missing_term(probes, constants):
     e = entries(probes, _differs)
     target = e.wrong - e.right
     over = _summed_axes(probes)
-    if over is None:
+    if over is None or (over and not _stands_alone(probes)):
         return
     count = int(np.prod([probes[0].y.shape[a] for a in over]))
     for p in products(target, atoms_of(e), constants):
         if over and p.cost > 3:  # rather up to a number for each row, see `row_term`
             return
-        kind, sentence = _said_of_term(p, _lacks(probes, p, over, constants), over, count)
+        kind, sentence = _said_of_term(p, _lacks(probes, constants), over, count)
         if not _differs_somewhere(probes).any(0).all():
             sentence += f" (at one element of {probes[0].name} for each one of out)"
         yield p.cost + 1, kind, sentence
@@ -119,6 +131,9 @@ def wrong_term(probes, constants):
         right = next(products(e.right[where], some, constants), None)
         if not (yours and right):
             continue
+        c = float(np.median(e.wrong[where] / e.right[where]))
+        if near(e.wrong[where], c * e.right[where]):  # the same words for both
+            yours = replace(right, constant=c * right.constant, named=None)
         values = value_of(yours, atoms), value_of(right, atoms)
         is_all = near(e.wrong, values[0]) and near(e.right, values[1])  # no term, but the whole
         if not is_all and near(e.wrong - e.right, values[0] - values[1]):
@@ -129,19 +144,68 @@ def wrong_term(probes, constants):
             return
 
 
-def exchanged_term(probes):
+def exchanged_term(probes, constants):
     """Without a place where the terms stand alone: yours - right = one quantity - another."""
     if _summed_axes(probes) != ():
         return
     e = entries(probes, _differs)
     gap = e.wrong - e.right
     atoms = [a for a in atoms_of(e) if not a.inside]
-    for yours, right in permutations(atoms, 2):
-        if abs(yours.values[0] - right.values[0] - gap[0]) < 1e-3 and near(
-            gap, yours.values - right.values
-        ):
-            sentence = f"the term g * {yours.text} should be g * {right.text}"
-            yield yours.cost + right.cost + 2, "wrong-term", sentence
+    values = np.array([*(a.values for a in atoms), np.ones_like(gap)])
+    factors = [*(((a, 1),) for a in atoms), ()]
+    for constant in constants if gap.size > 1 else ():
+        c = constant.value
+        apart = c * (values[:, None, :2] - values[:, :2])
+        for i, j in np.argwhere((np.abs(apart - gap[:2]) < 1e-5).all(-1)):
+            if near(gap, c * (values[i] - values[j])):
+                yours, right = (Product(c, factors[n], 0, constant) for n in (i, j))
+                if _is_product(e, e.wrong + c * values[j], constants):  # -right is there already
+                    yours, right = (replace(q, constant=-c) for q in (right, yours))
+                sentence = f"the term {formula_text(yours)} should be {formula_text(right)}"
+                price = sum(a.cost for a, _ in (*yours.factors, *right.factors))
+                yield price + constant.cost + 2, "wrong-term", sentence
+                return
+
+
+def scaled_term(probes, constants):
+    """A term lacks an argument that is a number as a factor, or has it where it should not."""
+    if _summed_axes(probes) != ():
+        return
+    e = entries(probes, _differs)
+    for name, v in probes[0].function.numbers.items():
+        for p in products((e.wrong - e.right) / (1 - v), atoms_of(e), constants) if v != 1 else ():
+            term = value_of(p, atoms_of(e))
+            opposite = replace(p, constant=-p.constant)
+            if _is_product(e, e.wrong - term, constants):
+                yield p.cost + 1, "missing-factor", f"the term {formula_text(p)} lacks {name}"
+            elif _is_product(e, e.wrong + v * term, constants):
+                sentence = (
+                    f"the term {formula_text(opposite)} has {name} as a factor, it should not"
+                )
+                yield p.cost + 1, "extra-factor", sentence
+            break
+
+
+def _is_product(e, values, constants) -> bool:
+    return next(products(values, atoms_of(e), constants), None) is not None
+
+
+def product_rule(probes):
+    """Of out = a * b the rule differentiates one factor only, as if the other were constant."""
+    p = probes[0]
+    if p.y is None or p.y.shape != p.x.shape or reduced_axes(probes):
+        return
+    e = entries(probes, support)
+    x, out = e.quantities[p.name, False], e.quantities["out", False]
+    for text, slope in FACTORS:
+        if near(e.wrong, out * slope(x)):
+            one = text.format(x=p.name)
+            yield (
+                2.5,
+                "product-rule",
+                f"your rule differentiates {one} only, as if out / {one} were a constant: the term "
+                f"with the derivative of out / {one} is missing",
+            )
             return
 
 
@@ -160,7 +224,7 @@ def other_rule(probes):
                 yield 2.5, "other-rule", f"this is {word}the derivative of {name}"
 
 
-def otherformula_text(probes, constants):
+def other_formula(probes, constants):
     e = entries(probes, support)
     both = (e.right != 0) & (e.wrong != 0)
     if not both.any() or ((e.right != 0) != (e.wrong != 0)).any():
@@ -173,63 +237,6 @@ def otherformula_text(probes, constants):
         texts = [sum_text(q, 1) if inside else formula_text(q) for q in (yours, right)]
         sentence = f"your rule is {texts[0]}, it should be {texts[1]}"
         yield yours.cost + right.cost + 1, "other-formula", sentence
-
-
-def up_to_rows(probes: list[Probe]) -> Iterator[tuple[str, str]]:
-    """Relations that hold up to one number in each row: kind and sentence."""
-    for relation in (row_factor, row_term) if probes else ():
-        found = relation(probes)
-        if found:
-            yield found
-
-
-def row_factor(probes: list[Probe]) -> tuple[str, str] | None:
-    """Right but for one number in each row, a scale such as 1 / std: kind and sentence."""
-    for p in probes:
-        if p.y is None or not p.x.ndim or (np.abs(p.numeric) > 0).sum() <= p.numeric.shape[1]:
-            return None  # each element of x has a factor of its own
-        rows = _rows(p, aligned(p.numeric, p.x.shape, p.y.shape))
-        if not _proportional_in_rows(p.analytic, p.numeric, rows):
-            return None
-    return "row-factor", (
-        "right up to one factor for each row: a scale that belongs to the row, such as 1 / std or "
-        "1 / sum, is missing or wrong"
-    )
-
-
-def row_term(probes: list[Probe]) -> tuple[str, str] | None:
-    """A sum is missing, too many or has another factor: kind and sentence. Up to one number in
-    each row, so that a scale of the row does not matter."""
-    over = _summed_axes(probes)
-    if not over or min(probes[0].y.shape[b] for b in over) < 3:
-        return None  # of two numbers too much is true
-    e = entries(probes, _differs)
-    chosen = _differs_somewhere(probes)
-    pairs = aligned(chosen, probes[0].x.shape, probes[0].y.shape)
-    rows = np.concatenate([_rows(p, pairs)[chosen] + n * chosen.size for n, p in enumerate(probes)])
-    apart = np.tile(np.not_equal(*np.nonzero(chosen)), len(probes))
-    ones = {"": np.ones_like(e.right)}
-    outer = ones | {f"{n} * ": q for (n, inside), q in e.quantities.items() if not inside}
-    inner = ones | {f" * {n}": q for (n, inside), q in e.quantities.items() if inside}
-    for (w, left), (v, right) in product(_out_first(outer), _out_first(inner)):
-        term = left * right
-        if _proportional_in_rows(e.wrong - e.right, term, rows):
-            text = f"with {w}sum(g{v}) over axis {', '.join(map(str, over))}"
-            if probes[0].x.shape == probes[0].y.shape and all(
-                _proportional_in_rows(side[apart], term[apart], rows[apart])
-                for side in (e.wrong, e.right)
-            ):
-                opposite = near(e.wrong[apart], -e.right[apart])
-                problem = "sign" if opposite else "factor"
-                return "wrong-term", f"the term {text} has the wrong {problem}"
-            if _lacks_sum(probes):
-                return "missing-term", f"a term {text} is missing (up to a factor for each row)"
-            return "extra-term", f"a term {text} is too many (up to a factor for each row)"
-    return None
-
-
-def _out_first(named: dict) -> list:
-    return sorted(named.items(), key=lambda item: (item[0] != "", "out" not in item[0]))
 
 
 # --------------------------------------------------------------------------------------- helpers
@@ -261,75 +268,101 @@ def _summed_axes(probes) -> tuple[int, ...] | None:
     return tuple(b for b, n in enumerate(p.y.shape) if n > 1 and b not in {b for b, _ in pairs})
 
 
-def _rows(p: Probe, pairs) -> np.ndarray:
-    """For each entry of the Jacobian the number of its row: its place along the axes in `pairs`."""
-    o, i = np.indices(p.numeric.shape)
-    at_y = np.array(np.unravel_index(o, p.y.shape))
-    at_x = np.array(np.unravel_index(i, p.x.shape))
-    number = np.zeros(o.shape, int)
-    for b, a in sorted(pairs):
-        number = np.where(at_y[b] == at_x[a], number * p.y.shape[b] + at_y[b], -1)
-    return number
-
-
-def _proportional_in_rows(a, b, rows) -> bool:
-    return all(_proportional(a[rows == n], b[rows == n]) for n in np.unique(rows[rows >= 0]))
-
-
-def _proportional(a, b) -> bool:
-    c = (a * b).sum() / (b * b).sum() if b.any() else 0.0
-    return abs(c) > 1e-8 and near(a, c * b)
-
-
-def _lacks(probes, p: Product, over, constants) -> bool:
-    """Whether "yours = right + p" is better told as "-p is missing" than as "p is too many".
-
-    Both are true. A rule that lacks a term is a simpler formula, or a smaller sum, than the right
-    one.
-    """
-    if over:
-        return _lacks_sum(probes)
-    e = entries(probes, support)
-    atoms = atoms_of(e)
-    yours, right = (
-        next(products(side, atoms, constants), None) is not None for side in (e.wrong, e.right)
+def _stands_alone(probes) -> bool:
+    """Whether there is nothing else where the sum stands: in one of the two there is zero."""
+    if probes[0].x.shape != probes[0].y.shape:
+        return True
+    apart = _differs_somewhere(probes)
+    np.fill_diagonal(apart, False)
+    return any(
+        not any(np.abs(side[apart]).max(initial=0.0) > 1e-6 for side in sides)
+        for sides in ([p.analytic for p in probes], [p.numeric for p in probes])
     )
-    return yours if yours != right else p.constant < 0
 
 
-def _lacks_sum(probes) -> bool:
-    """Whether the rule lets an element depend less on the others than it should."""
-    yours, right = 0.0, 0.0
-    for p in probes:
-        apart = _differs(p)
-        if p.x.shape == p.y.shape:
-            np.fill_diagonal(apart, False)
-        yours += (p.analytic[apart] ** 2).sum()
-        right += (p.numeric[apart] ** 2).sum()
-    return bool(yours < right)
+def _lacks(probes, constants) -> bool | None:
+    """Whether "yours = right + p" is told as "-p is missing" (True) or as "p is too many" (False).
+    A rule that lacks a term has fewer entries or is a simpler formula; None if neither shows."""
+    yours, right = (sum(np.count_nonzero(side) for side in sides) for sides in _sides(probes))
+    if yours != right:
+        return yours < right
+    e, costs = entries(probes, support), []
+    for side in (e.wrong, e.right):
+        found = next(products(side, atoms_of(e), constants), None)
+        costs.append(found.cost if found else np.inf)
+    return costs[0] < costs[1] if costs[0] != costs[1] else None
 
 
-def _said_of_factor(p: Product, yours: Product | None) -> tuple[str, str]:
-    """Kind and sentence for: yours * p = right."""
+def _sides(probes):
+    return [p.analytic for p in probes], [p.numeric for p in probes]
+
+
+def part(probes: list[Probe], e: Entries, where: np.ndarray) -> str:
+    """What is wrong with some of the entries, as a formula; empty if none is found."""
+    if any(inside for _, inside in e.quantities):
+        return ""
+    constants, atoms = named_constants(probes[0]), atoms_of(e, where)
+    right, wrong = e.right[where], e.wrong[where]
+    for p in products(right / wrong, atoms, constants):
+        return _said_of_factor(p, products(wrong, atoms))[1]
+    for p in products(wrong - right, atoms, constants):
+        return f"your rule is the right one {_plus(p)} there"
+    return ""
+
+
+def _said_of_factor(p: Product, yours: Iterable[Product]) -> tuple[str, str]:
+    """Kind and sentence for: yours * p = right. `yours` are formulas for the rule: a factor is said
+    to stand in it only if it does."""
     where = " (on g, inside the sum)" if any(a.inside for a, _ in p.factors) else ""
-    there = {a.text: n for a, n in yours.factors} if yours else {}
-    # Told as too many, if the rule has the opposite of each factor.
-    if p.factors and all(there.get(a.text, 0) * n <= -n * n for a, n in p.factors):
-        opposite = Product(1 / p.constant, tuple((a, -n) for a, n in p.factors), p.cost)
+    rules = list(yours)
+    cheap = [{a.text: n for a, n in y.factors} for y in rules if y.cost <= rules[0].cost + 1]
+    there = max(cheap, key=partial(_opposite, p), default={})  # what has most of what is to go
+    cancelled, left = [], []
+    for atom, n in p.factors:
+        m = there.get(atom.text, 0)
+        if m * n < 0:  # of what stands there, no more than what is to go
+            cancelled.append((atom, m if abs(m) < abs(n) else -n))
+            left += [(atom, n + m)] if abs(m) < abs(n) else []
+        else:
+            left.append((atom, n))
+    stands, belongs = Product(1.0, tuple(cancelled), 0.0), replace(p, factors=tuple(left))
+    if cancelled and not left:
+        opposite = replace(stands, constant=1 / p.constant)
         return "extra-factor", f"there is a factor {fraction(opposite)} too many{where}"
-    above, below = fraction_parts(p)
-    if below and above not in ("1", "-1") and any(n > 0 for _, n in p.factors):
-        return "wrong-factor", f"a factor {below} stands where {above} belongs{where}"
+    if cancelled:
+        return (
+            "wrong-factor",
+            f"a factor {fraction(stands)} stands where {fraction(belongs)} belongs{where}",
+        )
     return "missing-factor", f"a factor {fraction(p)} is missing{where}"
 
 
-def _said_of_term(p: Product, is_missing: bool, over, count) -> tuple[str, str]:
+def _opposite(p: Product, there: dict) -> int:
+    return sum(there.get(atom.text, 0) * n < 0 for atom, n in p.factors)
+
+
+def _said_of_term(p: Product, is_missing: bool | None, over, count) -> tuple[str, str]:
     """Kind and sentence for: yours = right + p."""
+    if is_missing is None:
+        return "other-term", f"your rule is the right one {_plus(p, over, count)}"
     term = replace(p, constant=-p.constant) if is_missing else p
-    text = sum_text(term, count) + _along(over) if over else formula_text(term)
+    text = _term_text(term, over, count)
     if is_missing:
         return "missing-term", f"a term {text} is missing"
     return "extra-term", f"there is a term {text} too many"
+
+
+def _plus(p: Product, over=(), count=1) -> str:
+    """What the rule has besides the right one. Twice a term may be one with the wrong sign."""
+    size = replace(p, constant=abs(p.constant))
+    text = f"{'minus' if p.constant < 0 else 'plus'} {_term_text(size, over, count)}"
+    if near(size.constant, 2.0):
+        text += f" (is the sign of {_term_text(replace(size, constant=1.0), over, count)} wrong?)"
+    return text
+
+
+def _term_text(p: Product, over, count) -> str:
+    return sum_text(p, count) + _along(over) if over else formula_text(p)
 
 
 def _along(over) -> str:

@@ -1,7 +1,7 @@
 """What is differentiated: a function of minidl, or NumPy code with its derivative."""
 
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -69,7 +69,13 @@ class Function:
         inputs, fresh = self.at(point)
         leaves = [fresh[i].requires_grad_(k in wanted) for k, i in enumerate(self.checked)]
         before = [to_numpy(t).copy() for t in fresh]
-        outputs = float_tensors(self.func(*inputs))
+        result = self.func(*inputs)
+        try:
+            trees.check_result(result)
+        except CheckError as error:
+            code = partial(self.as_code, point)
+            raise GradientError(self.name, error.what, code=code) from None
+        outputs = float_tensors(result)
         if not all(equal(to_numpy(t), b) for t, b in zip(fresh, before, strict=True)):
             raise GradientError(
                 self.name,
@@ -116,6 +122,8 @@ class ArrayFunction(Function):
     def __init__(self, forward: Callable, vjp: Callable, inputs: tuple):
         self.forward, self.vjp = forward, vjp
         self.takes = len(trees.parameters(vjp)) or 2 + len(inputs)
+        names = trees.parameters(forward)
+        self.called = [names[i] if i < len(names) else f"input {i}" for i in range(len(inputs))]
         leaves = tuple(_as_leaf(x) for x in inputs)
         self.places = [i for i, x in enumerate(leaves) if getattr(x, "requires_grad", False)]
         if not self.places:
@@ -146,7 +154,22 @@ class ArrayFunction(Function):
 
     def gradients(self, g, y, arrays) -> list:
         """What vjp returns for the inputs that are differentiated."""
+        given = {
+            "the incoming gradient": g,
+            "the output": y,
+            **dict(zip(self.called, arrays, strict=True)),
+        }
+        before = [a.copy() if isinstance(a, np.ndarray) else None for a in given.values()]
         result = self.vjp(*(g, y, *arrays)[: self.takes])
+        for (name, a), b in zip(given.items(), before, strict=True):
+            if b is not None and not equal(a, b):
+                what = f"backward changed {name} in place: work on a copy of it"
+                raise GradientError(
+                    self.name,
+                    what,
+                    code=lambda: self.as_code([arrays[i] for i in self.places]),
+                    rule=self.rule_of(name),
+                )
         result = list(result) if isinstance(result, tuple | list) else [result]
         if len(result) == len(arrays):
             result = [result[i] for i in self.places]

@@ -164,10 +164,25 @@ class _Check:
                 x + 0.02 * move * _random(self.rng, x.shape) * np.maximum(np.abs(x), 0.05)
                 for x in self.function.point
             ]
+        self.fail_coarse()
         self.fail(
             f"no derivative to compare with, here and at {MOVES - 1} points nearby: {reason}. The "
             "function has kinks, jumps or NaN close together, or is random: choose other inputs"
         )
+
+    def fail_coarse(self):
+        """Fails if something in the function is float32: along a short way an output goes straight,
+        but for a few jumps of that size."""
+        ways = np.arange(100) * 3e-9
+        steps = np.array([self.value([x + t * np.abs(x) for x in self.point]) for t in ways])
+        bends = np.abs(np.diff(steps, 2, axis=0))
+        jumps = bends.max(0, initial=0.0)
+        is_coarse = (jumps > 1e-10 * np.abs(steps[0])) & (np.median(bends, 0) < 1e-3 * jumps)
+        if is_coarse.any():
+            self.fail(
+                "no derivative to compare with: the output has the digits of float32 only, for "
+                "float64 inputs: compute in the type of the inputs"
+            )
 
     def check_at(self, point):
         self.point = point
@@ -340,6 +355,7 @@ class _Check:
             flat -= o.numel()
 
     def fail_at(self, k, i, analytic, numeric, of):
+        self.fail_coarse()
         function, name = self.function, self.function.names[k]
         index = _index(i, self.point[k].shape)
         element = name + _brackets(index)

@@ -58,6 +58,28 @@ def misplaced(p: Probe) -> Iterator[str]:
         yield "your rule reads g in the wrong places"
 
 
+def not_moved(p: Probe) -> Iterator[str]:
+    if p.x.size != p.flat.size or not near(p.analytic, np.eye(p.x.size)):
+        return
+    if near(np.sort(p.numeric)[:, -1:], 1.0 + 0 * p.numeric[:, :1]) and near(
+        p.numeric @ p.numeric.T, np.eye(p.x.size)
+    ):
+        yield (
+            f"out has the elements of {p.name} in another order, your rule leaves g in its own: "
+            "put each back to where it came from"
+        )
+
+
+def half(p: Probe) -> Iterator[str]:
+    """Of two uses, as in x @ x.T, only one is seen."""
+    for text, order in _transposes(p.y.shape) if p.y is not None else ():
+        both = p.analytic + p.analytic[order]
+        if "layout" not in text and near(p.numeric, both):
+            yield f"{p.name} is used twice: the same term with g {text} is missing"
+        if "layout" not in text and near(p.numeric, both / 2):
+            yield f"{p.name} is used twice: half of your term should be the same with g {text}"
+
+
 def _transposes(shape):
     places = np.arange(int(np.prod(shape))).reshape(shape)
     for axes in permutations(range(len(shape))):
@@ -67,9 +89,10 @@ def _transposes(shape):
         if turned.shape == shape:
             text = "transposed" if len(shape) == 2 else f"transposed to the axes {axes}"
             yield text, turned.ravel()
-        text = "in the order of another layout (a reshape where a transpose is needed)"
-        yield text, turned.ravel()
-        yield text, np.argsort(turned.ravel())
+        else:
+            text = "in the order of another layout (a reshape where a transpose is needed)"
+            yield text, turned.ravel()
+            yield text, np.argsort(turned.ravel())
 
 
 def _flips(shape):

@@ -20,7 +20,7 @@ from _pytest.runner import runtestprotocol  # what runs one test, as pytest-xdis
 
 from minidl import Tensor
 from minidl.testing import child, feedback, registry
-from minidl.testing.checks import OP_CHECKS, record_of, run
+from minidl.testing.checks import checks_of, record_of
 from minidl.testing.checks.search import distinct_numbers
 from minidl.testing.errors import CheckError, SetupError
 from minidl.testing.feedback import Verdict
@@ -76,12 +76,12 @@ class OpsModule(pytest.Module):
             except (SetupError, TypeError, ValueError) as error:
                 where = f"{self.path.name}:{registered.line}: register"
                 raise self.CollectError(f"{where}: {registered.name}: {error}") from None
-            for check in [check for check in OP_CHECKS if check.applies(record)]:
+            for name, check in checks_of(record).items():
                 yield OpItem.from_parent(
                     self,
-                    name=f"{registered.name}[{check.__name__}]",
+                    name=f"{registered.name}[{name}]",
                     registered=registered,
-                    record=record,
+                    check_name=name,
                     check=check,
                 )
 
@@ -89,12 +89,12 @@ class OpsModule(pytest.Module):
 class OpItem(pytest.Item):
     """One check of one op."""
 
-    def __init__(self, *, registered, record, check, **kwargs):
+    def __init__(self, *, registered, check_name, check, **kwargs):
         super().__init__(**kwargs)
-        self.registered, self.record, self.check = registered, record, check
+        self.registered, self.check_name, self.check = registered, check_name, check
 
     def runtest(self):
-        run(self.check, self.record)
+        self.check()
 
     def reportinfo(self):
         return self.path, self.registered.line - 1, self.name
@@ -142,9 +142,9 @@ def _part_of(item) -> tuple[str, dict[str, str], float]:
     task = task_of(item)
     if task:
         return task.name, {need: f"task {need}" for need in task.needs}, task.seconds
-    first = item.check.__name__.replace("second_derivative", "first_derivative")
-    needs = {item.nodeid.replace(item.check.__name__, first): first}
-    return item.nodeid, needs if first != item.check.__name__ else {}, OP_SECONDS
+    first = item.check_name.replace("second_derivative", "first_derivative")
+    needs = {item.nodeid.replace(item.check_name, first): first}
+    return item.nodeid, needs if first != item.check_name else {}, OP_SECONDS
 
 
 def _run(item, seconds: float, declared: float) -> list[pytest.TestReport]:
@@ -279,7 +279,7 @@ def _attach(report, item, verdict: Verdict) -> None:
         about |= {"task": task.name, "points": task.points, "needs": list(task.needs)}
         about["title"] = task.title or _name(item)
     if isinstance(item, OpItem):
-        about |= {"op": item.registered.name, "check": item.check.__name__}
+        about |= {"op": item.registered.name, "check": item.check_name}
     report.user_properties = [*report.user_properties, (PROPERTY, about)]
 
 

@@ -108,25 +108,11 @@ def swapped(p: Probe) -> Iterator[str]:
             continue
         other = p.jacobian(j)
         if near(p.analytic, other):
-            yield f"this is the gradient of {name}, not of {p.name}: two results are swapped"
+            both = near(Probe(p.function, p.point, j).analytic, p.numeric)
+            swap = ": two results are swapped" if both else ""
+            yield f"this is the gradient of {name}, not of {p.name}{swap}"
         elif near(p.analytic, -other):
             yield f"this is minus the gradient of {name}, not the gradient of {p.name}"
-
-
-def dropped_copies(p: Probe) -> Iterator[str]:
-    """The gradient of a broadcast input is taken from one copy."""
-    if p.y is None:
-        return
-    kept = {b for b, _ in aligned(p.numeric, p.x.shape, p.y.shape)}
-    index = np.indices(p.y.shape).reshape(p.y.ndim, p.y.size)
-    for b in set(range(p.y.ndim)) - kept:
-        for at, word in ((0, "first"), (p.y.shape[b] - 1, "last")):
-            rows = index[b] == at
-            if p.y.shape[b] > 1 and near(p.analytic, p.numeric * rows[:, None]):
-                yield (
-                    f"only the {word} of g along axis {b} is used: every element of {p.name} has a "
-                    "share in all of them, sum over that axis"
-                )
 
 
 def separate_sums(p: Probe) -> Iterator[str]:
@@ -150,6 +136,8 @@ def separate_sums(p: Probe) -> Iterator[str]:
 
 
 def overwritten(p: Probe) -> Iterator[str]:
+    """An element that is read several times: its uses are averaged, or one of them overwrites the
+    others."""
     reads = np.abs(p.numeric) > 0
     uses = np.maximum(reads.sum(0), 1)
     if (reads.sum(1) == 1).all() and near(p.analytic, p.numeric / uses):
@@ -157,10 +145,8 @@ def overwritten(p: Probe) -> Iterator[str]:
             f"an element of {p.name} that is read several times gets the mean of its uses: "
             "add them up"
         )
-    bad = (np.abs(p.difference) > _tiny(p)).any(1)
-    shared = (reads.astype(float) @ reads.T > 0) & ~np.eye(len(reads), dtype=bool)
-    for word, others in (("last", np.triu(shared)), ("first", np.tril(shared))):
-        if bad.any() and not p.analytic[bad].any() and (others.any(1) == bad).all():
+    for word, before in (("last", reads[::-1].cumsum(0)[::-1]), ("first", reads.cumsum(0))):
+        if (uses > 1).any() and near(p.analytic, p.numeric * (before == 1)):
             yield (
                 f"an element of {p.name} that is read several times gets the gradient of its "
                 f"{word} use only: add them up"
@@ -175,9 +161,11 @@ def elementwise(p: Probe) -> Iterator[str]:
         return
     right = aligned(p.numeric, p.x.shape, p.y.shape)
     axes = [a for a, n in enumerate(p.x.shape) if n > 1 and (a, a) not in right]
-    if not axes or not p.numeric.any():
+    several = (np.abs(p.numeric) > 0).sum(1) > 1
+    if not axes or not several.any():
         return
-    text = "your rule treats each element alone, but each output depends on several inputs"
+    some = "each output depends" if several.all() else "some outputs depend"
+    text = f"your rule treats each element alone, but {some} on several inputs"
     block = int(np.prod([p.x.shape[a] for a in axes]))
     if (np.abs(p.numeric) > 0).sum() == block * p.x.size:
         text += f" (a sum over axis {', '.join(map(str, axes))} is missing)"
@@ -188,7 +176,8 @@ def wrong_axis(p: Probe) -> Iterator[str]:
     right, wrong = _alignments(p)
     if right - wrong and wrong - right:
         yield (
-            f"the sum runs over the wrong axis: {_pairs(right, p)}, in your rule {_pairs(wrong, p)}"
+            f"the axes are wrong: {_pairs(right, p)}, in your rule {_pairs(wrong, p)} (does a sum "
+            "run over the wrong axis?)"
         )
 
 
@@ -197,7 +186,7 @@ def mixes(p: Probe) -> Iterator[str]:
     if right > wrong:
         yield (
             "your rule mixes elements that have nothing to do with each other: "
-            f"{_pairs(right, p)}; a sum runs over too many axes, or broadcasts without keepdim"
+            f"{_pairs(right, p)} (does a sum run over too many axes, or broadcast without keepdim?)"
         )
 
 
@@ -206,8 +195,8 @@ def misses(p: Probe) -> Iterator[str]:
     if wrong > right:
         axes = " and ".join(str(b) for b, _ in sorted(wrong - right))
         yield (
-            f"each element of {p.name} changes outputs all along axis {axes}, your rule reads g at "
-            "one place there"
+            f"an element of {p.name} changes outputs at other places along axis {axes} than its "
+            "own, where your rule does not read g"
         )
 
 
@@ -295,6 +284,9 @@ def _what_number(c: float, p: Probe) -> str:
     for name, n in whole:
         if near(c, float(n)) or near(c, 1 / n):
             return f" ({n} is {name}: a mean treated as a sum, or a sum as a mean?)"
+    for (name, n), (other, m) in permutations(whole, 2):
+        if n != m and near(c, n / m) and "axis" in name and "axis" in other:
+            return f" ({n} is {name}, {m} is {other}: is it divided by the wrong one?)"
     for name, n in whole:
         if near(c, n / (n - 1)) or near(c, (n - 1) / n):
             return f" (divided by n = {n}, {name}, in place of n - 1, or the other way round?)"

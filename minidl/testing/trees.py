@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from minidl import Tensor
+from minidl.testing.errors import CheckError
 
 
 def tensors(tree) -> list[Tensor]:
@@ -14,6 +15,13 @@ def tensors(tree) -> list[Tensor]:
     if isinstance(tree, tuple | list):
         return [t for branch in tree for t in tensors(branch)]
     return [tree] if isinstance(tree, Tensor) else []
+
+
+def check_result(result) -> None:
+    """Raises CheckError for what a function must not return."""
+    if not isinstance(result, Tensor | tuple | list):
+        kind = "None" if result is None else f"a {type(result).__name__}"
+        raise CheckError("", f"it returns {kind}: return a tensor, or a tuple of tensors")
 
 
 def replace(tree, new: Iterator[Tensor]):

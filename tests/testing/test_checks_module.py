@@ -7,7 +7,7 @@ import minidl
 from minidl import nn
 from minidl.testing import CheckError, check_module
 from minidl.testing.errors import SetupError
-from minidl.testing.strategies import arrays, tensors
+from minidl.testing.strategies import arrays, integer_arrays, tensors
 
 
 class Attention(nn.Module):
@@ -55,7 +55,33 @@ RIGHT = {
     "tied weights": (lambda: Tied(), arrays((2, 3)), {}),
     "embedding": (lambda: nn.Embedding(5, 2), minidl.tensor([[0, 4], [2, 2]]), {}),
     "frozen": (lambda: nn.Linear(3, 2).requires_grad_(False), arrays((2, 3)), {}),
+    "starts with the factor 0": (lambda: Residual(), arrays((2, 3)), {}),
+    "a unit that is off at first": (lambda: Off(), minidl.ones(2, 3), {}),
+    "lstm with its last state": (
+        lambda: nn.LSTM(3, 4, batch_first=True),
+        minidl.ones(2, 4, 3),
+        {"causal": 1},
+    ),
+    "causal tokens": (lambda: nn.Embedding(5, 2), minidl.tensor([[0, 4, 1]]), {"causal": -1}),
 }
+
+
+class Residual(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc, self.scale = nn.Linear(3, 3), nn.Parameter(minidl.zeros(1))
+
+    def forward(self, x):
+        return x + self.scale * self.fc(x)
+
+
+class Off(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(3, 1)
+
+    def forward(self, x):
+        return minidl.relu(self.fc(x) - 3)
 
 
 class Tied(nn.Module):
@@ -125,6 +151,33 @@ class RandomAnyway(Base):
         return self.fc(x) * np.random.default_rng().random()
 
 
+class RandomByTheSeed(Base):
+    def forward(self, x):
+        return self.fc(x) + minidl.randn(3, dtype=x.dtype)
+
+
+class DropsInEvaluation(Base):
+    def forward(self, x):
+        return nn.functional.dropout(self.fc(x), 0.5, training=True)
+
+
+class TimesZero(Unused):
+    def forward(self, x):
+        return self.fc(x) + 0 * self.spare(x)
+
+
+class LooksAhead(nn.Module):
+    """Adds the mean over all tokens."""
+
+    def __init__(self):
+        super().__init__()
+        self.embedding = nn.Embedding(5, 2)
+
+    def forward(self, x):
+        y = self.embedding(x)
+        return y + y.mean(1, keepdim=True)
+
+
 class CountsInEvaluation(Base):
     def __init__(self):
         super().__init__()
@@ -187,6 +240,25 @@ MISTAKES = {
     "detached": (Detached, X, {}, "no result requires a gradient"),
     "state that is no buffer": (HiddenState, X, {"train_differs": True}, "some state is not in it"),
     "random": (RandomAnyway, X, {}, "evaluation gives different results twice"),
+    "random by the seed": (
+        RandomByTheSeed,
+        X,
+        {"train_differs": True},
+        "evaluation gives different results twice",
+    ),
+    "dropout in evaluation": (
+        DropsInEvaluation,
+        X,
+        {"train_differs": True},
+        "evaluation gives different results twice",
+    ),
+    "times zero": (TimesZero, X, {}, "gradient of the parameter spare.weight is always zero"),
+    "looks at later tokens": (
+        LooksAhead,
+        integer_arrays((2, 4), 0, 5),
+        {"causal": 1},
+        "it is not causal along dimension 1",
+    ),
     "counts in evaluation": (CountsInEvaluation, X, {}, "evaluation changes the buffer seen"),
     "train overridden": (DeafToEval, X, {"train_differs": True}, "eval() does not reach fc"),
     "changes its input": (ChangesItsInput, X, {}, "it changes its input x in place"),

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from planted import custom, softmax_backward
+from planted_formulas import SAID
 from planted_vjps import ELEMENTWISE, MUTANTS, RIGHT, A, any_of
 
 import minidl
@@ -61,9 +62,15 @@ def test_no_false_alarm_on_an_op(record):
 SENTENCES = {
     "tanh: 1 - y": "a factor (1 + out) is missing",
     "sigmoid: no 1 - y": "a factor (1 - out) is missing",
-    "log: times x": "a factor 1 / x**2 is missing",
-    "tan: minus": "a term g * 2 * out**2 is missing",
-    "silu: as softplus": "this is the derivative of softplus",
+    "log: times x": "a factor x stands where 1 / x belongs",
+    "tan: minus": (
+        "your rule is the right one minus g * 2 * out**2 (is the sign of g * out**2 wrong?)"
+    ),
+    "arctan: as log1p": "this is the derivative of log1p",
+    "silu: as softplus": (
+        "your rule differentiates x only, as if out / x were a constant: the term with the "
+        "derivative of out / x is missing"
+    ),
     "softplus: tanh": "a factor tanh(x) stands where sigmoid(x) belongs",
     "relu: all": "right elsewhere, wrong exactly where x < 0: not zero there, and should be",
     "relu: above 1": (
@@ -93,7 +100,10 @@ SENTENCES = {
     "layer norm: no mean": (
         "a term with sum(g) over axis 1 is missing (up to a factor for each row)"
     ),
-    "rms norm: sign": "the term with out * sum(g * out) over axis 1 has the wrong sign",
+    "rms norm: sign": (
+        "the term sum(g * out) * out / (2 * norm(x)) should be -sum(g * out) * out / (2 * norm(x)) "
+        "(over axis 1)"
+    ),
     "centre: plus": "the term mean(g) should be -mean(g) (over axis 1)",
     "max pool: all": (
         "right elsewhere, wrong exactly where x is not the largest of those that the output sees: "
@@ -112,6 +122,12 @@ def test_the_sentence(name):
     assert of(forward, vjp, inputs)[0].sentence == SENTENCES[name]
 
 
+@pytest.mark.parametrize("name", SAID)
+def test_what_is_said_of_a_formula(name):
+    forward, vjp, inputs, sentence = SAID[name]
+    assert sentence in [f.sentence for f in of(forward, vjp, inputs)]
+
+
 @pytest.mark.parametrize("name", MUTANTS)
 def test_a_sentence_is_true_at_other_points_too(name, monkeypatch):
     forward, vjp, inputs, _ = MUTANTS[name]
@@ -121,7 +137,12 @@ def test_a_sentence_is_true_at_other_points_too(name, monkeypatch):
 
 
 # Of one number more is true than of many.
-SMALL_ALSO = {"sin: cos(y)": ["wrong-factor"], "leaky: inverted": ["pieces"]}
+SMALL_ALSO = {
+    "sin: cos(y)": ["wrong-factor"],
+    "leaky: inverted": ["pieces"],
+    "log: times x": ["missing-factor"],
+    "square: x squared": ["missing-factor"],
+}
 
 
 @pytest.mark.parametrize("name", ELEMENTWISE)
@@ -144,6 +165,34 @@ def test_a_relation_that_holds_at_one_point_only_is_not_told():
 
     (finding,) = of(np.exp, vjp, (A,))
     assert (finding.kind, finding.sentence) == ("unknown", "")
+
+
+def test_a_threshold_that_is_only_near_is_not_told():
+    """Wrong above 1.01: that no point lies between 1 and 1.01 does not make it 1."""
+
+    def vjp(g, y, x):
+        return g * np.where(np.abs(x) > 1.01, 2 * y, y)
+
+    (finding,) = of(np.exp, vjp, (A,))
+    assert "1" not in finding.sentence.replace("2 times", "")
+    (finding,) = of(np.exp, lambda g, y, x: g * np.where(np.abs(x) > 1, 2 * y, y), (A,))
+    assert finding.sentence.startswith("right elsewhere, wrong exactly where |x| > 1: it is 2")
+
+
+def test_a_place_is_told_only_if_all_of_it_is_wrong():
+    """The first element of x is read by two outputs, and wrong for one of them."""
+    weights = np.array([[1.0, 2.0, 0.0], [3.0, 0.0, 4.0]])
+
+    def vjp(g, y, x):
+        gradient = weights.T @ g
+        gradient[0] += g[0] * np.sin(9 * x[1])
+        return gradient
+
+    (finding,) = of(lambda x: weights @ x, vjp, (any_of(3),))
+    assert finding.sentence in (
+        "",
+        "right elsewhere, wrong exactly where x is the first along axis 0",
+    )
 
 
 def test_unknown_shows_the_worst_entry_and_no_words():
@@ -245,7 +294,7 @@ def test_the_message_of_assert_vjp():
         "  input",
         "    x = np.array([0.5, 1.0], np.float64)",
         "    double(x)",
-        "  d out[1] / d x[1]:  backward 1, finite differences 2",
+        "  d out[0] / d x[0]:  backward 1, finite differences 2",
         "  in words: everywhere proportional to the right one: it is 2 times too small",
     ]
     assert lines[6].startswith("  the rule: double_vjp (") and "test_explain.py:" in lines[6]
@@ -275,8 +324,15 @@ def test_assert_vjp_checks_what_gradcheck_checks():
         x += 1
         return g * y
 
-    with pytest.raises(GradientError, match="changed"):
+    with pytest.raises(GradientError, match="changed x in place"):
         assert_vjp(np.exp, grows, A.copy())
+
+    def into_the_output(g, y):
+        y *= g
+        return y
+
+    with pytest.raises(GradientError, match="changed the output in place"):
+        assert_vjp(np.exp, into_the_output, A)
     with pytest.raises(GradientError, match="changed the incoming gradient"):
         assert_vjp(lambda x: 2 * x, lambda g: np.multiply(g, 2, out=g), A)
     noise = np.random.default_rng(0)

@@ -17,7 +17,14 @@ from planted import (
 )
 
 import minidl
-from minidl.testing import GradientError, gradcheck, gradgradcheck, to_numpy
+from minidl.testing import (
+    CheckError,
+    GradientError,
+    check_op,
+    gradcheck,
+    gradgradcheck,
+    to_numpy,
+)
 
 
 def softmax(x):
@@ -416,3 +423,34 @@ def test_no_false_alarm_on_random_programs(seed):
     shape = tuple(rng.integers(1, 5, size=2))
     inputs = leaf(*shape, seed=seed), leaf(*shape, seed=seed + 1)
     assert gradcheck(random_program(rng), inputs, seed=seed)
+
+
+def test_an_output_is_measured_by_its_own_size():
+    """Finite differences lose the digits of the large output only."""
+    assert gradcheck(lambda x: (x.sin(), 1e8 * x + 1e9), leaf(3))
+    wrong = custom(minidl.sin, lambda g, y, x: g * (x.cos() + 1e-3))
+    with pytest.raises(GradientError, match="wrong derivative"):
+        gradcheck(lambda x: (wrong(x), 1e8 * x), leaf(3))
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x.float().sin().double(),
+        lambda x: x * x.abs().float().sqrt().double(),
+        lambda x: minidl.softmax(x.float(), -1).double(),
+    ],
+    ids=["sin", "root times x", "softmax"],
+)
+def test_float32_inside_is_named(function):
+    with pytest.raises(GradientError, match="has the digits of float32 only") as caught:
+        gradcheck(function, leaf(3, 4))
+    assert caught.value.words == ""
+
+
+@pytest.mark.parametrize(("result", "said"), [(None, "None"), ({}, "a dict"), (1.0, "a float")])
+def test_a_result_that_is_no_tensor(result, said):
+    with pytest.raises(GradientError, match=f"it returns {said}: return a tensor"):
+        gradcheck(lambda x: result, leaf(3))
+    with pytest.raises(CheckError, match=f"it returns {said}: return a tensor"):
+        check_op(lambda x: result, reference=np.exp, max_examples=2)

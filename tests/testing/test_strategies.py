@@ -413,3 +413,37 @@ def test_pool_calls_reach_every_kind(case):
 def test_invalid_pool_calls_are_refused(pool, call):
     with pytest.raises(minidl.ShapeError, match=pool.__name__):
         pool(minidl.ones(call.input), call.kernel_size, **call.options)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "words"),
+    [
+        (s.advanced_indices(()), "at least one dimension"),
+        (s.advanced_indices((2, 0)), "none of size 0"),
+        (s.invalid_advanced_indices(()), "at least one dimension"),
+        (s.integer_arrays((2,), 5, 2), "no number from low=5 to high - 1 = 1"),
+        (s.integer_arrays((2,), 5, 5), "no number from low=5"),
+        (s.arrays((-1,)), "not negative"),
+        (s.arrays((2.5,)), "integers"),
+    ],
+)
+def test_what_cannot_be_drawn_says_so(strategy, words):
+    @settings(max_examples=1, database=None)
+    @given(strategy)
+    def draw(_):
+        pass
+
+    with pytest.raises(ValueError, match=words):
+        draw()
+
+
+def test_axis_of_a_negative_number_of_dimensions():
+    with pytest.raises(ValueError, match="not negative"):
+        s.axis(-1)
+
+
+@given(
+    x=s.arrays(3), mask=s.masks(2), labels=s.integer_arrays(4, 0, 2), none=s.integer_arrays(0, 1, 1)
+)
+def test_a_length_is_a_shape(x, mask, labels, none):
+    assert (x.shape, mask.shape, labels.shape, none.shape) == ((3,), (2,), (4,), (0,))

@@ -57,6 +57,7 @@ def function_of(
 
 def outputs(result: Any) -> list[Tensor]:
     """The tensors of a result, in a list."""
+    trees.check_result(result)
     return trees.tensors([result])
 
 

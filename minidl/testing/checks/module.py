@@ -46,14 +46,14 @@ def check_module(
     permutation_equivariant: a dimension; another order of the first input along it gives the
         results in that order.
     causal: a dimension; results at a position of it do not depend on later positions of the first
-        input.
+        input. Of several results those that have its positions, as x does: (N, T, ...) for 1.
     ignores_padding: a function of the inputs that returns booleans, True where the first input is
         padding: results elsewhere (all results, if they have no such positions) do not depend on
         what stands there.
     device: where the module and its inputs live.
     max_examples, seed: as in `check_op`, for a strategy.
 
-    Always checked: every parameter gets a gradient, and no tensor is trained that is not a
+    Always checked: every parameter gets a gradient, not always zero; nothing is trained that is no
     parameter; evaluation gives the same twice and changes neither buffers nor inputs; a new module
     with the state dict gives the same results; gradcheck with respect to inputs and parameters.
 
@@ -144,17 +144,19 @@ def every_parameter_gets_a_gradient(case: Case, inputs: tuple) -> None:
             what = "no result requires a gradient, though it has parameters: they are cut off"
             raise CheckError("", f"{what} by detach, no_grad, item or numpy")
         return
-    grads = minidl.autograd.grad(
-        results,
-        list(wanted.values()),
-        [minidl.ones_like(t) for t in results],
-        allow_unused=True,
-        retain_graph=True,
-    )
-    missing = [name for name, g in zip(wanted, grads, strict=True) if g is None]
+    grads = _gradients(results, wanted)
+    missing = [name for name, g in grads.items() if g is None]
     if missing:
         raise CheckError(
             "", f"no gradient reaches the parameter {missing[0]}", missing[0], gap=_list(missing)
+        )
+    zero = _always_zero(case, inputs, [name for name, g in grads.items() if not g.any()])
+    if zero:
+        raise CheckError(
+            "",
+            f"the gradient of the parameter {zero[0]} is always zero: no result changes with it",
+            zero[0],
+            gap=_list(zero),
         )
     for tensor in _leaves(results):
         if not any(tensor is p for p in named.values()):
@@ -165,6 +167,40 @@ def every_parameter_gets_a_gradient(case: Case, inputs: tuple) -> None:
                 gap="make it an nn.Parameter; keep layers in nn.ModuleList or nn.ModuleDict, not "
                 "in a list or dict",
             )
+
+
+def _gradients(results, named) -> dict[str, np.ndarray | None]:
+    rng = np.random.default_rng(0)
+    cotangents = [minidl.tensor(rng.standard_normal(t.shape), dtype=t.dtype) for t in results]
+    cotangents = [v.to(t.device) for v, t in zip(cotangents, results, strict=True)]
+    grads = minidl.autograd.grad(
+        results, list(named.values()), cotangents, allow_unused=True, retain_graph=True
+    )
+    return {name: None if g is None else to_numpy(g) for name, g in zip(named, grads, strict=True)}
+
+
+def _always_zero(case, inputs, names) -> list[str]:
+    """Those of the parameters whose gradient stays zero with other inputs and parameters, larger
+    and larger: a unit may be off here, a branch may start with the factor 0."""
+    rng = np.random.default_rng(0)
+    for seed in range(TRIES if names else 0):
+        module = case.module(seed)
+        named = dict(module.named_parameters())
+        with minidl.no_grad():
+            for p in named.values():
+                p.add_(_noise(rng, p, 2.0**seed))
+        moved = [
+            t + _noise(rng, t, 2.0**seed) if isinstance(t, Tensor) and t.is_floating_point() else t
+            for t in inputs
+        ]
+        results = [t for t in trees.tensors([module(*moved)]) if t.requires_grad]
+        grads = _gradients(results, {name: named[name] for name in names})
+        names = [name for name, g in grads.items() if g is None or not g.any()]
+    return names
+
+
+def _noise(rng, t, size):
+    return minidl.tensor(size * rng.standard_normal(t.shape), dtype=t.dtype, device=t.device)
 
 
 def _list(names):
@@ -195,7 +231,7 @@ def evaluation_is_a_function(case: Case, inputs: tuple) -> None:
     module.eval()
     _all_in(module, training=False)
     state = {name: to_numpy(t).copy() for name, t in module.state_dict().items()}
-    first, second = results_of(module, inputs), results_of(module, inputs)
+    first, second = results_of(module, inputs), results_of(module, inputs, seed=3)
     for name, a, b in zip(output_names(first), first, second, strict=True):
         compare(b, a, "evaluation gives different results twice", name, ("second", "first"))
     for name, t in module.state_dict().items():
@@ -302,5 +338,7 @@ MODULE_CHECKS = [
     causality,
     padding,
 ]
+TRIES = 7  # of other inputs and parameters, before a gradient is said to be always zero
+
 # Before anything is converted: `double()` does not reach layers that are hidden in a list.
 IN_THEIR_OWN_TYPE = (inputs_are_left_alone, every_parameter_gets_a_gradient)

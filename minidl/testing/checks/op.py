@@ -3,6 +3,7 @@
 import inspect
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -91,11 +92,17 @@ def check_op(
         broadcasts=broadcasts,
         constants=constants,
     )
-    for check in OP_CHECKS:
-        if check.applies(record):
-            run(check, record, max_examples=max_examples, seed=seed)
-    if reference is None:
-        every_input_matters(record, max_examples=max_examples, seed=seed)
+    for check in checks_of(record).values():
+        check(max_examples=max_examples, seed=seed)
+
+
+def checks_of(record: OpRecord) -> dict[str, Callable[..., None]]:
+    """What is to be checked of a record, by name: functions of `max_examples` and `seed`."""
+    applying = [check for check in OP_CHECKS if check.applies(record)]
+    checks = {check.__name__: partial(run, check, record) for check in applying}
+    if record.reference is None:
+        checks["every_input_matters"] = partial(every_input_matters, record)
+    return checks
 
 
 def record_of(
@@ -110,6 +117,11 @@ def record_of(
     name = trees.function_name(function)
     if reference is None and order == 0:
         raise SetupError(f"{name}: give a reference: without one, and with order=0, nothing shows")
+    if samples is not None and not isinstance(samples, st.SearchStrategy):
+        raise SetupError(
+            f"{name}: samples is a hypothesis strategy of tuples of arrays, such as "
+            f"strategies.arrays(), got {samples!r}"
+        )
     if samples is None:
         samples = _default_samples(function, fields.get("broadcasts", False))
     return OpRecord(

@@ -14,7 +14,7 @@ from minidl.testing.strategies.domains import ANY, Domain
 from minidl.testing.strategies.layouts import relaid
 from minidl.testing.strategies.shapes import Shape, shapes
 
-OneOrMany = Shape | st.SearchStrategy[Shape] | None
+OneOrMany = Shape | int | st.SearchStrategy[Shape] | None
 
 
 @st.composite
@@ -31,10 +31,10 @@ def arrays(
     @given(x=arrays((2, 3)), y=arrays(shapes(max_dims=2), POSITIVE, dtype=np.float32))
     def test(x, y):
 
-    shape: a shape or a strategy of shapes; `shapes()` if None.
+    shape: a shape, a length, or a strategy of them; `shapes()` if None.
     layout: a memory layout or a strategy of them (`layouts(ndim)`).
     """
-    shape = _drawn(draw, shapes() if shape is None else shape)
+    shape = _shape(draw, shapes() if shape is None else shape)
     long = draw(st.booleans())
     array = domain.array(_rng(draw), shape, short=not long).astype(dtype)
     return relaid(array, _drawn(draw, layout))
@@ -47,7 +47,13 @@ def integer_arrays(draw, shape: OneOrMany, low: int, high: int):
     @given(labels=integer_arrays((8,), 0, 10))
     def test(labels):
     """
-    return np.asarray(_rng(draw).integers(low, max(high, low + 1), _drawn(draw, shape)))
+    shape = _shape(draw, shape)
+    if high <= low and 0 not in shape:
+        raise ValueError(
+            f"integer_arrays: there is no number from low={low} to high - 1 = {high - 1}: high is "
+            "one more than the largest number"
+        )
+    return np.asarray(_rng(draw).integers(low, max(high, low + 1), shape))
 
 
 @st.composite
@@ -57,7 +63,7 @@ def masks(draw, shape: OneOrMany):
     @given(mask=masks((2, 3)))
     def test(mask):
     """
-    return np.asarray(_rng(draw).random(_drawn(draw, shape)) < 0.5)
+    return np.asarray(_rng(draw).random(_shape(draw, shape)) < 0.5)
 
 
 @st.composite
@@ -84,6 +90,15 @@ def tensors(
 
 def _rng(draw) -> np.random.Generator:
     return np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+
+
+def _shape(draw, value) -> Shape:
+    """A shape, from a shape or a length or a strategy of them."""
+    shape = _drawn(draw, value)
+    shape = (shape,) if isinstance(shape, int) else tuple(shape)
+    if not all(isinstance(n, int | np.integer) and n >= 0 for n in shape):
+        raise ValueError(f"a shape holds lengths, integers that are not negative, got {shape}")
+    return shape
 
 
 def _drawn(draw, value):

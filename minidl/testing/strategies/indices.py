@@ -41,6 +41,7 @@ def advanced_indices(draw, shape: Shape):
     @given(where=advanced_indices((4, 3)))
     def test(where):  # (np.array([0, -1, 0]), slice(None)), np.array([True, False, True, True])
     """
+    _check_dimensions(shape, "advanced_indices")
     if draw(st.sampled_from([False, False, True])):
         return draw(masks(shape[: draw(st.integers(1, len(shape)))]))
     common = draw(shapes(max_dims=2, empty=False))
@@ -80,6 +81,7 @@ def invalid_advanced_indices(draw, shape: Shape):
         with pytest.raises((IndexError, minidl.ShapeError)):
             minidl.zeros(4, 3)[where]
     """
+    _check_dimensions(shape, "invalid_advanced_indices")
     kind = draw(st.sampled_from(["position", "mask", "not broadcastable"]))
     if kind == "mask":
         wrong = [*shape[:-1], shape[-1] + draw(st.integers(1, 2))]
@@ -87,6 +89,14 @@ def invalid_advanced_indices(draw, shape: Shape):
     if kind == "not broadcastable" and len(shape) > 1:
         return tuple(np.zeros(n, np.int64) for n in draw(st.permutations([2, 3])))
     return _with_outside(draw, shape, lambda outside: np.array([0, outside]))
+
+
+def _check_dimensions(shape, name):
+    if not shape or 0 in shape:
+        raise ValueError(
+            f"{name}: expected a shape with at least one dimension and none of size 0, got "
+            f"{tuple(shape)}: there is no position in it"
+        )
 
 
 def _with_outside(draw, shape, make):

@@ -58,6 +58,8 @@ def axis(ndim: int) -> st.SearchStrategy[int]:
     @given(dim=axis(2))
     def test(dim):  # 0, 1, -1, -2
     """
+    if ndim < 0:
+        raise ValueError(f"axis: the number of dimensions is not negative, got {ndim}")
     bound = max(ndim, 1)
     return st.integers(-bound, bound - 1)
 

@@ -55,6 +55,14 @@ def pytest_configure(config):
         raise pytest.UsageError(
             f"{FEEDBACK} is one of {', '.join(LEVELS)}, got {config.getini(FEEDBACK)!r}"
         )
+    report = config.getoption(REPORT)
+    if report:
+        file = config.invocation_params.dir / report
+        if file.is_dir() or not file.parent.is_dir():  # now, and not after all has been graded
+            what = (
+                "is a folder" if file.is_dir() else f"cannot be written: no {file.parent} is there"
+            )
+            raise pytest.UsageError(f"--minidl-report: {report} {what}")
     if config.getoption(OPS):
         _load(config)
 
