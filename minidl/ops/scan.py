@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from .. import dtypes
@@ -10,11 +11,11 @@ from ..errors import DTypeError, ShapeError
 from ..makers import op
 from ..promotion import cast, need_tensors, refuse_half
 from ..tape import Tensor, wrap
-from .compare import isinf, logical_xor, where
-from .elementwise import exp, log
+from .compare import logical_xor, where
+from .elementwise import exp
 from .index import ValuesAndIndices, gather
 from .reduce import _reversed_cumsum, _sum_type, cumsum, sum
-from .shape import axis_of, cat, flip, narrow, reshape, stack, unbind
+from .shape import axis_of, cat, narrow, reshape, stack, unbind
 
 METHODS = ["cumprod", "cummax", "cummin", "logcumsumexp", "diff"]  # also methods of Tensor
 __all__ = [*METHODS, "cumulative_trapezoid", "gradient", "trapezoid", "trapz"]
@@ -95,16 +96,16 @@ def _logcumsumexp(input: Array, dim: int) -> Array:
 
 @_logcumsumexp.vjp_all
 def _logcumsumexp_rule(g: Tensor, input: Tensor, out: Tensor, dim: int) -> list:
-    """sum over i >= j of g_i e^(input_j - out_i), in logarithms: positive and negative g apart."""
-    size = log(where(g == 0, 1.0, g.abs()))
+    """sum over i >= j of g_i e^(input_j - out_i) = e^(input_j - out_j) s_j, where
+    s_j = g_j + e^(out_j - out_{j+1}) s_{j+1}: no exponent is positive, and it is linear in g."""
     lowest = float(xp(g._array).finfo(g._array.dtype).min)
-    out = where(isinf(out), 0.0, out)  # where it is -inf so are the inputs: e^input is 0
-    gradient = 0
-    for sign, part in ((1, g > 0), (-1, g < 0)):
-        terms = where(part, size, lowest) - out
-        total = flip(_logcumsumexp(flip(terms, (dim,)), dim), (dim,))
-        gradient = gradient + sign * exp(total + input)
-    return [gradient]
+    out = where(out == -math.inf, lowest, out)  # -inf - -inf is nan
+    rows = range(out._array.shape[dim])
+    g_rows, out_rows = ([narrow(x, dim, i, 1) for i in rows] for x in (g, out))
+    sums = g_rows[-1:]
+    for i in reversed(rows[:-1]):
+        sums.append(g_rows[i] + exp(out_rows[i] - out_rows[i + 1]) * sums[-1])
+    return [exp(input - out) * cat(sums[::-1], dim)]
 
 
 def logcumsumexp(input: Tensor, dim: int) -> Tensor:
@@ -119,7 +120,8 @@ def logcumsumexp(input: Tensor, dim: int) -> Tensor:
         )
     refuse_half("logcumsumexp", input._array)
     axis = axis_of(dim, input._array.ndim, "logcumsumexp")
-    return _logcumsumexp(input, axis) if input._array.ndim else input.clone()
+    summed = input._array.ndim and input._array.size
+    return _logcumsumexp(input, axis) if summed else input.clone()
 
 
 # ------------------------------------------------------------------------ differences, integrals

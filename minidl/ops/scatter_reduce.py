@@ -168,7 +168,7 @@ def _extreme_at(input: Array, src: Array, index: Any, largest: bool) -> Array:
 def _extreme_rule(g: Tensor, input: Tensor, src: Tensor, out: Tensor, index: Any) -> list:
     kept = (input == out).to(g.dtype)  # all that equal the extreme share its gradient
     won = (src == _index(out, index)).to(g.dtype)
-    share = g / _add_at(kept, won, index).clamp(min=1)
+    share = g / _add_at(kept, won, index)  # nan, which equals nothing, gets nan
     return [share * kept, _index(share, index) * won]
 
 

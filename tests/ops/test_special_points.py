@@ -95,6 +95,34 @@ def test_extremes_that_are_scattered_share_with_their_equals(reduce, device):
     np.testing.assert_allclose(got[1], [1 / 3, 1 / 3, 1.0])
 
 
+@pytest.mark.parametrize("reduce", ["amax", "amin"])
+def test_an_extreme_that_is_nan_gives_nan(reduce, device):
+    index = minidl.tensor([0, 0, 1], device=device)
+    got = gradients(
+        lambda x, src: ops.scatter_reduce(x, 0, index, src, reduce),
+        [1.0, 2.0, NAN],
+        [NAN, 3.0, 2.0],
+        device=device,
+    )
+    np.testing.assert_allclose(got[0], [NAN, 0.5, NAN])
+    np.testing.assert_allclose(got[1], [NAN, NAN, 0.5])
+
+
+def test_cumulative_sums_of_exponentials(device):
+    """The gradient is linear in what comes in, also where that is 0; nothing overflows."""
+    x = minidl.tensor([0.0, 1.0, 2.0], dtype=minidl.float64, device=device)
+    _, slope = minidl.func.jvp(lambda x: ops.logcumsumexp(x, 0), (x,), (minidl.ones_like(x),))
+    np.testing.assert_allclose(to_numpy(slope), [1.0, 1.0, 1.0], rtol=1e-12)
+    for at, expected in (
+        ([-INF, -INF, 0.0, 0.0], [0.0, 0.0, 1.5, 0.5]),
+        ([1e4, -1e4, 1e4], [2.5, 0.0, 0.5]),
+        ([-1e300, 0.0, 1e300], [1.0, 1.0, 1.0]),
+        ([], []),
+    ):
+        (got,) = gradients(lambda x: ops.logcumsumexp(x, 0), at, device=device)
+        np.testing.assert_allclose(got, expected, rtol=1e-12)
+
+
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
 def test_determinants_of_singular_matrices(scale, device):
     """The gradient is the matrix of cofactors."""
@@ -102,8 +130,12 @@ def test_determinants_of_singular_matrices(scale, device):
     cofactors = [[[4.0, -2], [-2, 1]], [[0, 0], [0, 0]], [[4, -3], [-2, 1]], [[0, -5], [0, 3]]]
     (got,) = gradients(linalg.det, a * scale, device=device)
     np.testing.assert_allclose(got, np.array(cofactors) * scale, rtol=1e-6, atol=1e-9 * scale)
+    (got,) = gradients(linalg.det, a[None] * scale, device=device)
+    np.testing.assert_allclose(got[0], np.array(cofactors) * scale, rtol=1e-6, atol=1e-9 * scale)
     (got,) = gradients(linalg.det, [[0.0]], device=device)
     np.testing.assert_allclose(got, [[1.0]], rtol=1e-9)
+    (got,) = gradients(linalg.det, np.array([[1.0, -1], [-1, 1]]) * 1e-30, device=device)
+    np.testing.assert_allclose(got, np.full((2, 2), 1e-30), rtol=1e-6)
 
 
 MATRIX = [[2.0, 0.5, -0.3], [0.1, 3.0, 0.7], [-0.4, 0.2, 1.0]]
@@ -123,6 +155,12 @@ MATRIX = [[2.0, 0.5, -0.3], [0.1, 3.0, 0.7], [-0.4, 0.2, 1.0]]
 )
 def test_one_output_alone(function, device):
     gradcheck(function, minidl.tensor(MATRIX, dtype=minidl.float64, device=device).requires_grad_())
+
+
+@pytest.mark.parametrize("output", [0, 2])
+def test_singular_vectors_of_a_singular_matrix(output, device):
+    x = minidl.tensor([[3.0, 1, 0], [0, 2, 0], [0, 0, 0]], dtype=minidl.float64, device=device)
+    gradcheck(lambda x: linalg.svd(x)[output] ** 2, x.requires_grad_())
 
 
 def test_the_sign_of_a_determinant_is_flat(device):
@@ -152,3 +190,9 @@ def test_a_solution_is_not_its_right_side(device):
     one, b = (minidl.tensor([[n]], device=device) for n in (1.0, 2.0))
     linalg.solve_triangular(one, b, upper=False, unitriangular=True).mul_(3.0)
     assert b.item() == 2.0
+
+
+def test_patches_are_not_their_image(device):
+    x = minidl.ones(1, 2, 2, 2, device=device)
+    minidl.nn.functional.unfold(x, 1).fill_(7.0)
+    np.testing.assert_array_equal(to_numpy(x), np.ones((1, 2, 2, 2)))

@@ -6,9 +6,11 @@ memory. Several attempts run at the same time.
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import os
 import resource
+import signal
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -21,12 +23,15 @@ def caught_by(test: Callable[[], str], seconds: float) -> str:
     """What notices that the code is damaged, "" if nothing does.
 
     test: returns the name of what failed, or ""; also an error that it raises is a failure. "time"
-    if it takes longer than `seconds`, "crash" if the process dies.
+    if it takes longer than `seconds` of a processor, or waits for ten times as long (on a busy
+    machine each test is slow); "crash" if the process dies.
     """
+    processor = math.ceil(seconds)  # the limit has no fractions
 
     def attempt() -> bytes:
         silence()
         resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
+        resource.setrlimit(resource.RLIMIT_CPU, (processor, processor + 1))
         try:
             caught = test()
         except BaseException as error:  # a SystemExit too
@@ -34,11 +39,16 @@ def caught_by(test: Callable[[], str], seconds: float) -> str:
         return b"." + caught.encode()  # a child that returns nothing has crashed
 
     try:
-        return child.run(attempt, seconds).decode()[1:]
+        return child.run(attempt, 10 * seconds).decode()[1:]
     except child.TimeOut:
         return "time"
-    except child.Crash:
-        return "crash"
+    except child.Crash as crash:
+        return "time" if crash.signal in (signal.SIGXCPU, signal.SIGVTALRM) else "crash"
+
+
+def time_left(seconds: float) -> None:
+    """This attempt may compute for so long from now on, then "time" has caught it; 0: no limit."""
+    signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
 
 
 def silence() -> None:

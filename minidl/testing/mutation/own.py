@@ -6,12 +6,13 @@ holds, stays. A kernel is run as the Python that it was compiled from.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache, partial
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -19,11 +20,18 @@ from hypothesis import HealthCheck, Phase, given, settings
 
 import minidl
 from minidl import kernels, random
-from minidl.testing import records
+from minidl.kernels.cpu import parallel
+from minidl.testing import child, records
 from minidl.testing.checks import call
 from minidl.testing.checks.op import OP_CHECKS
 from minidl.testing.mutation import pytests
-from minidl.testing.mutation.attempts import caught_by, in_parallel, with_progress
+from minidl.testing.mutation.attempts import (
+    caught_by,
+    in_parallel,
+    silence,
+    time_left,
+    with_progress,
+)
 from minidl.testing.mutation.damage import Damage, damages
 from minidl.testing.mutation.recompile import compiled, node_of
 from minidl.testing.mutation.report import Result
@@ -45,16 +53,18 @@ def run(
     tests: arguments of pytest; run on what the checks do not notice. Raises RuntimeError if a
     check or one of these tests fails on code that is not damaged.
     """
+    targets = list(targets)
     mutants = [(t, damage) for t in targets for damage in damages(node_of(t.code), t.owner)]
-    if tests:
-        _check_undamaged(None, partial(pytests.first_failure, list(tests)))
+    if not mutants:
+        raise RuntimeError("there is nothing to damage in these rules and kernels")
+    running = _running(list(tests), targets) if tests else {}
     groups = in_parallel(_by_checks, _groups(mutants))
     if progress:
         groups = with_progress(groups, len(mutants), len)
     caught = {i: by for group in groups for i, by in group}
     if tests:
         left = [(i, mutants[i]) for i, by in caught.items() if not by]
-        results = in_parallel(partial(_by_tests, list(tests)), left)
+        results = in_parallel(partial(_by_tests, list(tests), running), left)
         if progress:
             results = with_progress(results, len(left), lambda _: 1)
         caught.update(results)
@@ -89,16 +99,19 @@ def _by_checks(group: list[tuple[int, Mutant]]) -> list[tuple[int, str]]:
         return caught
 
 
-SECONDS = 100.0  # for the checks of one mutant
-
-
 def _first_failure(checks: list[tuple[str, Callable[[], None]]]) -> str:
     for number, (_, check) in enumerate(checks):
+        time_left(CHECK)
         try:
             check()
         except Exception:
             return str(number)
+    time_left(0)
     return ""
+
+
+CHECK = 10.0  # seconds for one check: hundredths, but for a loop that has become endless
+SECONDS = 1000.0  # for all of a mutant's
 
 
 def _passes(checks: list[tuple[str, Callable[[], None]]], number: int) -> None:
@@ -110,25 +123,49 @@ def _passes(checks: list[tuple[str, Callable[[], None]]], number: int) -> None:
         raise RuntimeError(f"{name} fails on code that is not damaged: {error}") from None
 
 
-def _by_tests(tests: list[str], item: tuple[int, Mutant]) -> tuple[int, str]:
+Running = dict[CodeType, list[str]]  # the tests that run a target's code
+
+
+def _running(tests: list[str], targets: list[Target]) -> Running:
+    """Raises RuntimeError if a test fails on code that is not damaged."""
+    of_kernel: dict[ModuleType | None, list[int]] = {}
+    for i, target in enumerate(targets):
+        of_kernel.setdefault(target.kernel, []).append(i)
+    parts = in_parallel(partial(_running_in, tests, targets), list(of_kernel.values()))
+    return {targets[i].code: names for part in parts for i, names in part}
+
+
+def _running_in(
+    tests: list[str], targets: list[Target], numbers: list[int]
+) -> list[tuple[int, list[str]]]:
+    """(number, tests) of the targets of one kernel, or of those of none."""
+    codes = [(i, function.__code__) for i in numbers for function in targets[i].functions]
+
+    def attempt() -> bytes:
+        silence()
+        return json.dumps(pytests.running(tests, [code for _, code in codes])).encode()
+
+    with _as_python(targets[numbers[0]].kernel):
+        failed, lists = json.loads(child.run(attempt, LONGEST))
+    if failed:
+        raise RuntimeError(f"{failed} fails on code that is not damaged")
+    found: dict[int, list[str]] = {i: [] for i in numbers}
+    for (i, _), names in zip(codes, lists, strict=True):
+        found[i] += names
+    return list(found.items())
+
+
+def _by_tests(tests: list[str], running: Running, item: tuple[int, Mutant]) -> tuple[int, str]:
     i, mutant = item
-    kernel = mutant[0].kernel
-    with _as_python(kernel):
-        first = partial(pytests.first_failure, tests)
-        _check_undamaged(kernel, first)
-        return i, caught_by(partial(_damaged, mutant, first), LONGEST)
+    names = running[mutant[0].code]
+    if not names:
+        return i, ""
+    with _as_python(mutant[0].kernel):
+        test = partial(pytests.first_failure, tests, names)
+        return i, caught_by(partial(_damaged, mutant, test), LONGEST)
 
 
 LONGEST = 600.0  # seconds for the tests
-_passed: set[ModuleType | None] = set()  # kernels with whose Python the tests pass
-
-
-def _check_undamaged(kernel: ModuleType | None, first: Callable[[], str]) -> None:
-    if kernel not in _passed:
-        failed = caught_by(first, LONGEST)
-        if failed:
-            raise RuntimeError(f"{failed} fails on code that is not damaged")
-        _passed.add(kernel)
 
 
 def _damaged(mutant: Mutant, test: Callable[[], str]) -> str:
@@ -156,8 +193,8 @@ def _checks(target: Target) -> list[tuple[str, Callable[[], None]]]:
         order = [check for check in OP_CHECKS if check.__name__ == "kernel"]
     checks: list[tuple[str, Callable]] = []
     for name in target.ops:
-        if name in kernels.FUNCTIONS:
-            checks.append((name, FUNCTION_CHECKS[name]))
+        if name in kernels.FUNCTIONS:  # no op, so no record
+            checks += [(name, FUNCTION_CHECKS[name])] if name in FUNCTION_CHECKS else []
             continue
         if name not in of:
             raise RuntimeError(f"{name} has no record: add one in minidl/testing/records")
@@ -201,16 +238,33 @@ def _as_python(kernel: ModuleType | None) -> Iterator[None]:
     if kernel is None:
         yield
         return
-    before = dict(vars(kernel))
     filling = ModuleType("numpy")
     vars(filling).update(vars(np))
     filling.empty, filling.empty_like = _filled(np.empty), _filled(np.empty_like)
-    vars(kernel).update({name: plain(value) for name, value in before.items()}, np=filling)
+
+    def uncompiled(names: dict[str, Any]) -> dict[str, Any]:
+        functions = {
+            name: value if isinstance(value, parallel) else plain(value)
+            for name, value in names.items()
+        }
+        return functions | {"np": filling}
+
+    def on_one_thread(loop: parallel, work: int, *arguments: Any) -> Any:
+        function = plain(loop)
+        if not isinstance(function, FunctionType) or function.__module__ != kernel.__name__:
+            return compiled_loop(loop, work, *arguments)
+        # It may have globals of its own: a copy of a loop with a formula in it.
+        return FunctionType(function.__code__, uncompiled(function.__globals__))(*arguments)
+
+    before, compiled_loop = dict(vars(kernel)), parallel.__call__
+    vars(kernel).update(uncompiled(before))
+    parallel.__call__ = on_one_thread
     try:
         with np.errstate(all="ignore"):
             yield
     finally:
         vars(kernel).update(before)
+        parallel.__call__ = compiled_loop
 
 
 def _filled(make: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
@@ -223,11 +277,12 @@ def _filled(make: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
 
 
 def _philox() -> None:
-    """The words of the compiled generator and of its definition, across counters and streams."""
-    for seed, offset, n, stream in ((0, 0, 9, 0), (2**62 + 5, 4 * 2**32 - 6, 13, 1), (7, 3, 1, 1)):
+    """The words of the compiled generator are those of its definition."""
+    calls = (0, 0, 9, 0), (2**62 + 5, 4 * 2**32 - 6, 13, 1), (7, 3, 1, 1), (5, 6, 4200, 0)
+    for seed, offset, n, stream in calls:  # across counters, blocks, streams
         fast = random.words(seed, offset, n, None, stream)
         with kernels.disabled():
             np.testing.assert_array_equal(fast, random.words(seed, offset, n, None, stream))
 
 
-FUNCTION_CHECKS = {"philox": _philox}
+FUNCTION_CHECKS = {"philox": _philox}  # of the others, tests alone can notice

@@ -1,15 +1,33 @@
-"""Running pytest inside this process until a test fails."""
+"""Running pytest inside this process: until a test fails, and to see which tests run which code."""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable, Collection, Generator
 from importlib import util
+from types import CodeType, FrameType
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
 
-def first_failure(tests: list[str]) -> str:
-    """The name of the first test that fails, "" if all pass. tests: arguments of pytest."""
+def first_failure(tests: list[str], only: Collection[str] | None = None) -> str:
+    """The name of the first test that fails, "" if all pass.
+
+    tests: arguments of pytest. only: node ids; of these tests, the others are not run.
+    """
+    return _run(tests, [] if only is None else [_Only(only)])
+
+
+def running(tests: list[str], codes: list[CodeType]) -> tuple[str, list[list[str]]]:
+    """The first test that fails, "" if all pass, and for each code the node ids of those that run
+    it: no other test can notice what is changed in it."""
+    calls = _Calls(codes)
+    return _run(tests, [calls]), calls.tests
+
+
+def _run(tests: list[str], plugins: list) -> str:
     # The same examples every time, no search for a small one, and no failure for being slow.
     settings.register_profile(
         "mutation",
@@ -26,9 +44,11 @@ def first_failure(tests: list[str]) -> str:
         options += ["-W", f"ignore::{warning}"]
     if util.find_spec("xdist"):
         options.append("-n0")
-    status = pytest.main([*options, *tests], plugins=[failures])
+    status = pytest.main([*options, *tests], plugins=[failures, *plugins])
     if status == pytest.ExitCode.OK:
         return ""
+    if status == pytest.ExitCode.NO_TESTS_COLLECTED:
+        return "finding a test"
     return failures.first or f"pytest ({pytest.ExitCode(status).name.lower()})"
 
 
@@ -40,10 +60,53 @@ USED_ALREADY = (
 
 
 class _Failures:
-    """A plugin that notes the first test that failed."""
+    """A plugin that notes the first test that failed, or the file that could not be read."""
 
     first = ""
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed and not self.first:
+            self.first = f"reading {report.nodeid}"
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.failed and not self.first:
             self.first = report.nodeid.rsplit("::", 1)[-1]
+
+
+class _Only:
+    """A plugin that runs only some of the tests."""
+
+    def __init__(self, tests: Collection[str]):
+        self.tests = set(tests)
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        items[:] = [item for item in items if item.nodeid in self.tests]
+
+
+class _Calls:
+    """A plugin that notes which tests run each of some codes."""
+
+    def __init__(self, codes: list[CodeType]):
+        self.numbers = {id(code): i for i, code in enumerate(codes)}  # a code's own hash is slow
+        self.tests: list[list[str]] = [[] for _ in codes]
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator:
+        seen: set[int] = set()
+        sys.setprofile(self._noting(seen))
+        try:
+            return (yield)
+        finally:
+            sys.setprofile(None)
+            for i in seen:
+                self.tests[i].append(item.nodeid)
+
+    def _noting(self, seen: set[int]) -> Callable[[FrameType, str, Any], None]:
+        numbers = self.numbers
+
+        def note(frame: FrameType, event: str, argument: Any) -> None:
+            number = numbers.get(id(frame.f_code))
+            if number is not None:
+                seen.add(number)
+
+        return note

@@ -34,10 +34,13 @@ class Report:
     """The results of all damages, and the reasons given for survivors.
 
     reasons: {(owner, before, after): why nothing can notice this damage}.
+    Raises ValueError without a result: there is no share of nothing.
     """
 
     def __init__(self, results: Iterable[Result], reasons: dict[tuple, str] | None = None):
         self.results = sorted(results, key=lambda r: (r.file, r.line, r.owner, r.after))
+        if not self.results:
+            raise ValueError("a report of no damage: nothing was tried, so nothing is known")
         self.reasons = reasons or {}
 
     @property
@@ -97,9 +100,13 @@ class Report:
 
 
 def read_reasons(path: Path) -> dict[tuple, str]:
-    """The reasons in a JSON list of {owner, before, after, why}."""
-    rows = json.loads(path.read_text(encoding="utf-8"))
-    return {(row["owner"], row["before"], row["after"]): row["why"] for row in rows}
+    """The reasons in a JSON list of {owner, before, after, why}; RuntimeError if it is not one."""
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))
+        return {(row["owner"], row["before"], row["after"]): row["why"] for row in rows}
+    except (ValueError, TypeError, KeyError) as error:
+        expected = "a JSON list of {owner, before, after, why}"
+        raise RuntimeError(f"{path}: expected {expected}, but {error!r}") from error
 
 
 def _table(title: str, rows: dict[str, tuple[int, int]]) -> list[str]:
@@ -111,7 +118,7 @@ def _table(title: str, rows: dict[str, tuple[int, int]]) -> list[str]:
 
 
 def _percent(part: int, whole: int) -> float:
-    return 100 * part / whole if whole else 100.0
+    return 100 * part / whole
 
 
 def shortened(before: str, after: str, length: int = 90) -> tuple[str, str]:

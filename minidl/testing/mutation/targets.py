@@ -8,7 +8,10 @@ from dataclasses import dataclass, field
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
+from numba.core.extending import _Intrinsic
+
 from minidl import kernels, ops
+from minidl.kernels.cpu import parallel
 from minidl.testing.mutation.places import places
 from minidl.testing.mutation.recompile import node_of
 
@@ -100,19 +103,36 @@ def kernel_code() -> list[Target]:
         start = [kernel.forward, kernel.backward] if kernel else [getattr(module, name)]
         reached = [plain(f) for f in start if f is not None]
         for f in reached:
-            called = [plain(c) for c in _called(f) if plain(c) not in reached]
-            reached += [
-                c for c in called if isinstance(c, FunctionType) and c.__module__ == f.__module__
-            ]
+            called = [c for c in _held(f) if isinstance(c, FunctionType) and c not in reached]
+            reached += [c for c in called if c.__module__ == f.__module__]
         for f in reached:
             target = found.setdefault(f.__code__, Target(f"{name} kernel", f.__code__))
-            target.functions, target.kernel = [f], module
-            target.ops.append(name)
+            target.kernel = module
+            if f not in target.functions:
+                target.functions.append(f)
+            if name not in target.ops:
+                target.ops.append(name)
             if len(target.ops) > 1:
                 target.owner = f"{file} kernels"
     return list(found.values())
 
 
-def plain(function: object) -> object:
-    """The Python function that Numba compiled."""
-    return getattr(function, "py_func", function)
+def _held(function: FunctionType) -> list[object]:
+    """What a kernel's function names or closes over, and what is in tables of these; each plain."""
+    found = [*_called(function), *[cell.cell_contents for cell in function.__closure__ or ()]]
+    for value in found:
+        if isinstance(value, dict):
+            found += value.values()
+        elif isinstance(value, tuple | list):
+            found += value
+    return [plain(value) for value in found]
+
+
+def plain(value: object) -> object:
+    """The Python function that Numba compiled; what calls an intrinsic, which only Numba can run,
+    stays compiled."""
+    function = value.function if isinstance(value, parallel) else getattr(value, "py_func", value)
+    if not isinstance(function, FunctionType):
+        return value
+    used = [function.__globals__.get(name) for name in function.__code__.co_names]
+    return value if any(isinstance(f, _Intrinsic) for f in used) else function

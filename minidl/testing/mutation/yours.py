@@ -29,11 +29,14 @@ def run(file: Path, tests: list[str], progress: bool = False) -> list[Result]:
     """Damages every function of `file` in every way, and runs the tests each time.
 
     tests: what pytest is given: files, folders, `file.py::test`, options. A test that fails ends a
-    run. Raises RuntimeError if the tests do not pass as the file is, or never import it.
+    run. Raises RuntimeError if the file is not Python or has nothing to damage, if the tests do
+    not pass as it is, or never import it.
     """
     path = file.resolve()
-    tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
+    tree = _parsed(file)
     found = [damage for name, node in functions(tree) for damage in damages(node, name)]
+    if not found:
+        raise RuntimeError(f"{file} has nothing to damage: no function in it computes anything")
     code = compile(tree, str(path), "exec", dont_inherit=True)
     _import(_modules_of_passing(path, code, tests))
     start = time.perf_counter()
@@ -49,6 +52,15 @@ def run(file: Path, tests: list[str], progress: bool = False) -> list[Result]:
 
     results = in_parallel(attempt, found)
     return list(with_progress(results, len(found), lambda _: 1) if progress else results)
+
+
+def _parsed(file: Path) -> ast.Module:
+    try:
+        return ast.parse(file.read_text(encoding="utf-8"), str(file))
+    except SyntaxError as error:
+        raise RuntimeError(f"{file}:{error.lineno} is not Python: {error.msg}") from error
+    except ValueError as error:  # bytes that are not text
+        raise RuntimeError(f"{file} is not Python: {error}") from error
 
 
 def _modules_of_passing(path: Path, code: CodeType, tests: list[str]) -> list[str]:

@@ -1,0 +1,1 @@
+"""Damage code, one small mistake at a time, and see whether tests notice."""
