@@ -40,8 +40,14 @@ class Fused(Op):
         return self._replayed(node, g, edges, create_graph)
 
     def _kernel_pull(self, node: Node, g: Any, edges: Iterable) -> list:
-        values = [argument(node, r, edges, False) for r in self.kernel_rule.reads]
-        raw = [_raw(v) for v in values]
+        saved, raw = node.saved, []
+        for read in self.kernel_rule.reads:
+            if read.__class__ is int and saved is not None:
+                array, cell, version = saved[3 * read : 3 * read + 3]
+                if cell is None or cell[0] == version:  # what `argument` says, without a Tensor
+                    raw.append(array)
+                    continue
+            raw.append(_raw(argument(node, read, edges, False)))
         g = g._array if isinstance(g, Tensor) else [x if x is None else x._array for x in g]
         grads = self.kernel.backward(g, *raw)
         return [None if x is None else wrap(x) for x in grads]

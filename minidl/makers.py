@@ -41,7 +41,7 @@ def op(forward: Callable | None = None, **options: Any) -> Any:
     _check_inputs(made)
     plain = made.parameters == made.inputs and not (made.view or made.variadic or made.has_aux)
     plain = plain and made.result != "mixed" and not made.optional
-    if plain and made.outputs == 1 and not (made.kernels and len(made.inputs) > 1):
+    if plain and made.outputs == 1:
         maker = {1: unary, 2: binary}.get(len(made.inputs), general)
         return _attached(made, maker(made))
     if made.result not in ("same", "mixed"):
@@ -130,6 +130,7 @@ def binary(op: Op) -> Callable:
     forward = op.forward
     recorded = op.result != "bool"
     numbers = op.result != "strict"
+    kernelled = op.kernels
     plans = op.plans
 
     def call(input: Tensor | float, other: Tensor | float) -> Tensor:
@@ -152,6 +153,12 @@ def binary(op: Op) -> Callable:
             input, other = promoted(op.name, input, other, op.result)
             a, cell_a, left = _operand(input)
             b, cell_b, right = _operand(other)
+        elif kernelled and cell_a is not None and cell_b is not None:
+            kernel = None
+            if a.size + b.size >= kernels.LARGE:
+                kernel = kernels.choose(op, (input, other), {})
+            if kernel is not None:
+                return _recorded(*run_fused(op, kernel, (input, other), {}), {})
         try:
             out = forward(a, b)
         except (ValueError, TypeError) as error:
@@ -261,11 +268,11 @@ def _record(
     op: Op, edges: tuple, needs: int, inputs: tuple, results: list, aux: Any, kwargs: dict
 ) -> None:
     keep, saves_out, saves_shapes = op.plans.get(needs) or op.plan(needs, len(inputs))
-    saved = ()
+    saved: list = []
     if any(keep):
-        kept = [entry(x) if k else NOTHING for x, k in zip(inputs, keep, strict=True)]
-        saved = tuple([part for triple in kept for part in triple])
-    node = tape.record(op, edges, saved, saves_out, results[0], kwargs)
+        for x, k in zip(inputs, keep, strict=True):
+            saved += entry(x) if k else NOTHING
+    node = tape.record(op, edges, tuple(saved), saves_out, results[0], kwargs)
     node.aux = aux
     if saves_shapes:
         node.shapes = [None if x is None else x._array.shape for x in inputs]
@@ -281,7 +288,7 @@ def _bind(op: Op, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
     count = len(op.inputs)
     inputs = args[:count]
     if len(args) == len(op.parameters) and not kwargs:
-        keywords = dict(zip(op.keywords, args[count:], strict=True))
+        keywords = dict(zip(op.keywords, args[count:], strict=True)) if op.keywords else {}
     elif kwargs or len(inputs) < count or len(args) > len(op.parameters):
         inputs, keywords = _bind_by_name(op, args, kwargs)
     else:

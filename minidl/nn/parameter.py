@@ -49,10 +49,10 @@ class Parameter(Tensor):
 def clear_grads(params: Iterable[Tensor], set_to_none: bool) -> None:
     """Set the gradients to None, or to zeros in place; a gradient with a history loses it."""
     for p in params:
-        if p.grad is None:
+        if p._grad is None:
             continue
         if set_to_none:
-            p.grad = None
+            p._grad = None
         else:
             if p.grad.requires_grad:
                 p.grad = p.grad.detach()

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..device import xp
 from ..tensor import Tensor
+from .compiled import fastest
 from .optimizer import Optimizer, next_step
 from .options import check_lr, check_not_negative, check_switches
 
@@ -90,11 +91,15 @@ class Adadelta(Optimizer):
     def _update(self, p: Tensor, group: dict[str, Any]) -> None:
         state = self._state_of(p, "square_avg", "acc_delta")
         next_step(state)
-        adadelta_step(
+        update, arrays = fastest(
+            adadelta_step,
             p._array,
-            p.grad._array,
+            p._grad._array,
             state["square_avg"]._array,
             state["acc_delta"]._array,
+        )
+        update(
+            *arrays,
             lr=float(group["lr"]),
             rho=group["rho"],
             eps=group["eps"],

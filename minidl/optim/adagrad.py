@@ -8,6 +8,7 @@ from typing import Any
 from ..device import xp
 from ..ops import full_like, tensor
 from ..tensor import Tensor
+from .compiled import fastest
 from .optimizer import Optimizer, next_step
 from .options import check_lr, check_not_negative, check_switches
 
@@ -99,10 +100,14 @@ class Adagrad(Optimizer):
 
     def _update(self, p: Tensor, group: dict[str, Any]) -> None:
         state = self._state_of(p)
-        adagrad_step(
+        update, arrays = fastest(
+            adagrad_step,
             p._array,
-            p.grad._array,
+            p._grad._array,
             state["sum"]._array,
+        )
+        update(
+            *arrays,
             step=next_step(state),
             lr=float(group["lr"]),
             lr_decay=group["lr_decay"],

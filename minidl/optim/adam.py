@@ -7,6 +7,7 @@ from typing import Any
 
 from ..device import xp
 from ..tensor import Tensor
+from .compiled import fastest
 from .optimizer import Optimizer, next_step
 from .options import check_betas, check_lr, check_not_negative, check_switches
 
@@ -123,12 +124,16 @@ class Adam(Optimizer):
         names = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
         state = self._state_of(p, *(names if group["amsgrad"] else names[:2]))
         beta1, beta2 = group["betas"]
-        adam_step(
+        update, arrays = fastest(
+            adam_step,
             p._array,
-            p.grad._array,
+            p._grad._array,
             state["exp_avg"]._array,
             state["exp_avg_sq"]._array,
             state["max_exp_avg_sq"]._array if group["amsgrad"] else None,
+        )
+        update(
+            *arrays,
             step=next_step(state),
             lr=float(group["lr"]),
             beta1=float(beta1),

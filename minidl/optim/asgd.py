@@ -7,6 +7,7 @@ from typing import Any
 
 from ..ops import tensor, zeros_like
 from ..tensor import Tensor
+from .compiled import fastest
 from .optimizer import Optimizer, next_step
 from .options import check_lr, check_not_negative, check_switches
 
@@ -97,10 +98,14 @@ class ASGD(Optimizer):
             state["eta"] = tensor(float(group["lr"]))
             state["mu"] = tensor(1.0)
             state["ax"] = zeros_like(p)
-        eta, mu = asgd_step(
+        update, arrays = fastest(
+            asgd_step,
             p._array,
-            p.grad._array,
+            p._grad._array,
             state["ax"]._array,
+        )
+        eta, mu = update(
+            *arrays,
             step=next_step(state),
             eta=state["eta"].item(),
             mu=state["mu"].item(),

@@ -8,6 +8,7 @@ from typing import Any
 from ..device import xp
 from ..ops import tensor, zeros_like
 from ..tensor import Tensor
+from .compiled import fastest
 from .optimizer import Optimizer, next_step
 from .options import check_betas, check_lr, check_not_negative, check_switches
 
@@ -17,8 +18,8 @@ def nadam_step(
     grad: Any,
     exp_avg: Any,
     exp_avg_sq: Any,
-    mu_product: Any,
     *,
+    mu_product: Any,
     step: int,
     lr: float,
     beta1: float,
@@ -116,12 +117,16 @@ class NAdam(Optimizer):
             state["exp_avg"] = zeros_like(p)
             state["exp_avg_sq"] = zeros_like(p)
         beta1, beta2 = group["betas"]
-        nadam_step(
+        update, arrays = fastest(
+            nadam_step,
             p._array,
-            p.grad._array,
+            p._grad._array,
             state["exp_avg"]._array,
             state["exp_avg_sq"]._array,
-            state["mu_product"]._array,
+        )
+        update(
+            *arrays,
+            mu_product=state["mu_product"]._array,
             step=next_step(state),
             lr=float(group["lr"]),
             beta1=float(beta1),

@@ -160,7 +160,7 @@ class Optimizer(Hooked):
                 loss = closure()
         for group in self.param_groups:
             for p in group["params"]:
-                if p.grad is not None:
+                if p._grad is not None:
                     self._update(p, group)
                     bump(p)
         return loss
@@ -281,5 +281,6 @@ def next_step(state: dict[str, Any]) -> int:
     if not isinstance(state["step"], Tensor):  # so do old files of PyTorch have it
         state["step"] = tensor(float(state["step"]))
     count = state["step"]._array
-    count += 1
-    return int(count)
+    number = int(count) + 1
+    count[()] = number
+    return number

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..device import xp
 from ..tensor import Tensor
+from .compiled import fastest
 from .optimizer import Optimizer, next_step
 from .options import check_betas, check_lr, check_not_negative, check_switches
 
@@ -108,11 +109,15 @@ class RAdam(Optimizer):
     def _update(self, p: Tensor, group: dict[str, Any]) -> None:
         state = self._state_of(p, "exp_avg", "exp_avg_sq")
         beta1, beta2 = group["betas"]
-        radam_step(
+        update, arrays = fastest(
+            radam_step,
             p._array,
-            p.grad._array,
+            p._grad._array,
             state["exp_avg"]._array,
             state["exp_avg_sq"]._array,
+        )
+        update(
+            *arrays,
             step=next_step(state),
             lr=float(group["lr"]),
             beta1=float(beta1),

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..device import xp
 from ..tensor import Tensor
+from .compiled import fastest
 from .optimizer import Optimizer, next_step
 from .options import check_lr, check_not_negative, check_switches
 
@@ -109,12 +110,16 @@ class RMSprop(Optimizer):
             names.append("grad_avg")
         state = self._state_of(p, *names)
         next_step(state)
-        rmsprop_step(
+        update, arrays = fastest(
+            rmsprop_step,
             p._array,
-            p.grad._array,
+            p._grad._array,
             state["square_avg"]._array,
             state["momentum_buffer"]._array if group["momentum"] > 0 else None,
             state["grad_avg"]._array if group["centered"] else None,
+        )
+        update(
+            *arrays,
             lr=float(group["lr"]),
             alpha=group["alpha"],
             eps=group["eps"],

@@ -8,6 +8,7 @@ from typing import Any
 from ..device import xp
 from ..ops import full_like, tensor, zeros_like
 from ..tensor import Tensor
+from .compiled import fastest
 from .optimizer import Optimizer, next_step
 from .options import check_lr, check_switches
 
@@ -93,11 +94,15 @@ class Rprop(Optimizer):
             state["prev"] = zeros_like(p)
             state["step_size"] = full_like(p, float(group["lr"]))
         next_step(state)
-        rprop_step(
+        update, arrays = fastest(
+            rprop_step,
             p._array,
-            p.grad._array,
+            p._grad._array,
             state["prev"]._array,
             state["step_size"]._array,
+        )
+        update(
+            *arrays,
             etas=group["etas"],
             step_sizes=group["step_sizes"],
             maximize=group["maximize"],

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from .. import kernels
 from ..ops import zeros_like
 from ..tensor import Tensor
+from .compiled import fastest
 from .optimizer import Optimizer
 from .options import check_lr, check_not_negative, check_switches
 
@@ -96,10 +98,11 @@ class SGD(Optimizer):
                 state["momentum_buffer"] = zeros_like(p)
                 dampening = 0
             buffer = state["momentum_buffer"]._array
-        sgd_step(
-            p._array,
-            p.grad._array,
-            buffer,
+        update, arrays = sgd_step, (p._array, p._grad._array, buffer)
+        if p._array.size >= kernels.LARGE:  # on fewer elements it is as fast in NumPy
+            update, arrays = fastest(sgd_step, *arrays)
+        update(
+            *arrays,
             lr=float(group["lr"]),
             momentum=momentum,
             dampening=dampening,

@@ -7,9 +7,14 @@ import warnings
 from collections.abc import Iterable
 from types import GeneratorType
 
+from numpy import ndarray
+
+from ... import kernels
 from ...autograd import no_grad
+from ...dtypes import F32, float32
 from ...linalg import vector_norm
 from ...ops import clamp, stack, tensor
+from ...tape import bump
 from ...tensor import Tensor
 
 __all__ = [
@@ -36,8 +41,13 @@ def get_total_norm(
     norm_type = float(norm_type)
     if not tensors:
         return tensor(0.0)
-    norms = [vector_norm(t, norm_type).to(tensors[0].device) for t in tensors]
-    total = vector_norm(stack(norms), norm_type)
+    square_sum = kernels.function("square_sum") if norm_type == 2 else None
+    if square_sum is not None and all(_fits(t) for t in tensors):
+        squares = sum([square_sum(t._array) for t in tensors])
+        total = tensor(math.sqrt(squares), dtype=float32)
+    else:
+        norms = [vector_norm(t, norm_type).to(tensors[0].device) for t in tensors]
+        total = vector_norm(stack(norms), norm_type)
     if error_if_nonfinite and not math.isfinite(total.item()):
         raise RuntimeError(
             f"The total norm of order {norm_type} for gradients from `parameters` is non-finite, "
@@ -58,9 +68,16 @@ def clip_grads_with_norm_(
 
     https://docs.pytorch.org/docs/stable/generated/torch.nn.utils.clip_grads_with_norm_.html
     """
-    scale = clamp(float(max_norm) / (total_norm + 1e-6), max=1.0)
-    for grad in _grads(parameters):
-        grad.mul_(scale.to(grad.device))
+    factor = clamp(float(max_norm) / (total_norm + 1e-6), max=1.0)
+    grads, scale = _grads(parameters), kernels.function("scale")
+    number = factor.item() if scale is not None and all(_fits(grad) for grad in grads) else None
+    for grad in grads:
+        if number is None:
+            grad.mul_(factor.to(grad.device))
+        else:
+            if number != 1:
+                scale(grad._array, number)
+            bump(grad)
 
 
 @no_grad()
@@ -111,10 +128,21 @@ def clip_grad_value_(
 
     https://docs.pytorch.org/docs/stable/generated/torch.nn.utils.clip_grad_value_.html
     """
+    limit, clamped = float(clip_value), kernels.function("clamp")
     for grad in _grads(parameters):
-        grad.clamp_(-float(clip_value), float(clip_value))
+        if clamped is not None and _fits(grad):
+            clamped(grad._array, -limit, limit)
+            bump(grad)
+        else:
+            grad.clamp_(-limit, limit)
 
 
 def _grads(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
     parameters = [parameters] if isinstance(parameters, Tensor) else parameters
-    return [p.grad for p in parameters if p.grad is not None]
+    return [p._grad for p in parameters if p._grad is not None]
+
+
+def _fits(grad: Tensor) -> bool:
+    """Whether the kernels can take it: on the CPU, float32, in row order and writable."""
+    x = grad._array
+    return x.__class__ is ndarray and x.dtype is F32 and x.flags.carray
