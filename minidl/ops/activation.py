@@ -1,13 +1,15 @@
 """Activations: functions of one number that bend, saturate or cut, put between linear layers.
 
 They are compositions, so their derivatives follow from the ops they are made of. At a kink the
-composition is chosen so that the derivative is PyTorch's. The common ones that have a rule or a
-kernel (relu, sigmoid, tanh, gelu, logsigmoid) are in `elementwise.py`.
+composition is chosen so that the derivative is PyTorch's. A `@definition` among them has a kernel,
+which runs the whole composition at once. The ones that other ops are made of (relu, sigmoid, tanh,
+gelu, logsigmoid) are in `elementwise.py`.
 """
 
 from __future__ import annotations
 
 from ..errors import ShapeError
+from ..makers import definition
 from ..promotion import need_tensors
 from ..tape import Tensor
 from .compare import where
@@ -75,12 +77,12 @@ def hardsigmoid(input: Tensor) -> Tensor:
     return relu6(input + 3.0) / 6.0
 
 
+@definition
 def hardswish(input: Tensor) -> Tensor:
     """y = input * relu6(input + 3) / 6. Howard et al. 2019, https://arxiv.org/abs/1905.02244
 
     https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.hardswish.html
     """
-    need_tensors("hardswish", input=input)
     return input * relu6(input + 3.0) / 6.0
 
 
@@ -104,12 +106,12 @@ def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     return input - clamp(input, -lambd, lambd)
 
 
+@definition
 def leaky_relu(input: Tensor, negative_slope: float = 0.01) -> Tensor:
     """y = input where input > 0, else negative_slope * input; the derivative at 0 is the slope.
 
     https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.leaky_relu.html
     """
-    need_tensors("leaky_relu", input=input)
     return where(input > 0, input, input * negative_slope)
 
 
@@ -153,6 +155,7 @@ def rrelu(
 # ------------------------------------------------------------------------------------ smooth curves
 
 
+@definition
 def elu(input: Tensor, alpha: float = 1.0) -> Tensor:
     """y = input where input > 0, else alpha * (e^input - 1).
 
@@ -160,7 +163,6 @@ def elu(input: Tensor, alpha: float = 1.0) -> Tensor:
 
     https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.elu.html
     """
-    need_tensors("elu", input=input)
     return relu(input) + alpha * expm1(clamp(input, max=0.0))
 
 
@@ -186,30 +188,30 @@ def selu(input: Tensor) -> Tensor:
     return SELU_SCALE * elu(input, SELU_ALPHA)
 
 
+@definition
 def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
     """y = ln(1 + e^(beta * input)) / beta; just input where beta * input > threshold.
 
     https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.softplus.html
     """
-    need_tensors("softplus", input=input)
     return where(input * beta > threshold, input, logsigmoid(input * -beta) / -beta)
 
 
+@definition
 def silu(input: Tensor) -> Tensor:
     """y = input * sigmoid(input), also called swish.
 
     https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.silu.html
     """
-    need_tensors("silu", input=input)
     return input * sigmoid(input)
 
 
+@definition
 def mish(input: Tensor) -> Tensor:
     """y = input * tanh(softplus(input)). Misra 2019, https://arxiv.org/abs/1908.08681
 
     https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.mish.html
     """
-    need_tensors("mish", input=input)
     return input * tanh(softplus(input))
 
 

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from numpy import ndarray
+
+from .. import kernels
 from ..device import Array, of, xp
+from ..dtypes import F32
 from ..errors import DTypeError, ShapeError
 from ..makers import op
 from ..promotion import cast, need_tensors
@@ -28,6 +32,9 @@ IN_PLACE = ["masked_fill", "scatter_add"]  # also methods that write into their 
 @op(view=True)
 def _index(input: Array, index: Any) -> Array:
     """y = input[index], index already plain: ints, slices, None, ..., integer or bool arrays"""
+    out = _taken(input, index)
+    if out is not None:
+        return out
     try:
         out = input[index]
     except IndexError as error:
@@ -39,13 +46,22 @@ def _index(input: Array, index: Any) -> Array:
     return out
 
 
+def _taken(input: Array, index: Any) -> Array | None:
+    """input[index] by a kernel, for a large table on the CPU and an array of positions; or None."""
+    large = input.__class__ is ndarray and input.dtype is F32 and input.size >= kernels.LARGE
+    if not large or _is_basic(index):
+        return None
+    take = kernels.function("take")
+    return None if take is None else take(input, index)
+
+
 _index.vjp(input=lambda g, input_shape, index: _unindex(g, index, input_shape))
 
 
 @op
 def _unindex(input: Array, index: Any, shape: Shape) -> Array:
     """y = zeros of `shape` with input added at [index]: the derivative of index"""
-    out = xp(input).zeros(shape, input.dtype)
+    out = xp(input).zeros_like(input, shape=shape)  # where it can, in the memory order of input
     if _is_basic(index):
         out[index] = input
     else:

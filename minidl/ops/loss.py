@@ -6,6 +6,7 @@ import warnings
 
 from ..device import xp
 from ..errors import DTypeError, ShapeError
+from ..makers import definition
 from ..promotion import cast, need_tensors
 from ..tape import Tensor, wrap
 from .compare import where
@@ -72,7 +73,8 @@ def _check_labels(name: str, input: Tensor, target: Tensor, ignore_index: int) -
             f"{name}: input {shape} has its classes in dimension {axis}, so the labels must have "
             f"shape {expected}, got {labels.shape}."
         )
-    check_range(labels[labels != ignore_index], 0, shape[axis], f"{name}: label")
+    if labels.size and not (labels.min() >= 0 and labels.max() < shape[axis]):
+        check_range(labels[labels != ignore_index], 0, shape[axis], f"{name}: label")
     return axis
 
 
@@ -157,6 +159,24 @@ def cross_entropy(
             raise ValueError("cross_entropy: ignore_index goes with labels, not probabilities.")
         return _soft_cross_entropy(input, target, weight, reduction, label_smoothing)
     _check_labels("cross_entropy", input, target, ignore_index)
+    # The kernel gives class weights no gradient; in the rare case that they need one, the
+    # definition itself runs.
+    constant = weight is None or not weight.requires_grad
+    run = _cross_entropy if constant else _cross_entropy.op.forward
+    return run(input, target, weight, ignore_index, reduction, label_smoothing)
+
+
+@definition
+def _cross_entropy(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None,
+    ignore_index: int,
+    reduction: str,
+    label_smoothing: float,
+) -> Tensor:
+    """y = -weight[target] * ln softmax(input)[target], reduced; labels within the range"""
+    axis = 1 if input._array.ndim > 1 else 0
     log_probs = _log_softmax(input, axis)
     loss = _picked_loss(log_probs, target, axis, weight, ignore_index, reduction)
     if not label_smoothing:
@@ -248,8 +268,15 @@ def mse_loss(
     """
     need_tensors("mse_loss", input=input, target=target)
     reduction = chosen(size_average, reduce, reduction)
-    difference = input - target
+    loss = _mse_loss(input, target, weight, reduction)
     _warn_of_broadcast("mse_loss", input, target)
+    return loss
+
+
+@definition
+def _mse_loss(input: Tensor, target: Tensor, weight: Tensor | None, reduction: str) -> Tensor:
+    """y = weight (input - target)^2, reduced"""
+    difference = input - target
     return _weighted("mse_loss", difference * difference, weight, input, reduction)
 
 
@@ -292,6 +319,18 @@ def binary_cross_entropy_with_logits(
             f"binary_cross_entropy_with_logits: target has shape {target._array.shape}, input "
             f"{input._array.shape}."
         )
+    return _binary_cross_entropy_with_logits(input, target, weight, pos_weight, reduction)
+
+
+@definition
+def _binary_cross_entropy_with_logits(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None,
+    pos_weight: Tensor | None,
+    reduction: str,
+) -> Tensor:
+    """y = weight ((1 - target) x - factor ln s(x)), reduced; factor 1 + (pos_weight - 1) target"""
     factor = 1.0 if pos_weight is None else 1 + (pos_weight - 1) * target
     loss = (1 - target) * input - factor * logsigmoid(input)
     return reduced(loss if weight is None else loss * weight, reduction)

@@ -7,6 +7,7 @@ from minidl.tape import named
 from minidl.testing import strategies as d
 from minidl.testing.records.draw import choice, each, samples
 from minidl.testing.records.index import assign_reference, indexings
+from minidl.testing.records.norm import batch_norm_reference
 from minidl.testing.records.record import OpRecord
 from minidl.testing.records.shape import diagonal_reference, diagonals
 from minidl.testing.strategies.windows import pair
@@ -157,6 +158,26 @@ def spread_reference(g, positions, shape):
 
 
 @samples
+def layings(draw):
+    x = draw(d.arrays((2, 3, 2, 2)))
+    rows, last = (0, 1, 2, 3), (0, 2, 3, 1)
+    return x, *draw(choice((rows, last), (last, rows)))
+
+
+@samples
+def fixed_norms(draw):
+    column = (draw(choice(1, 3)),)
+    x = draw(d.arrays((2, *column, *draw(choice((), (2,), (2, 2))))))
+    mean, weight, bias = (draw(d.arrays(column)) for _ in range(3))
+    affine = draw(choice([None, None], [weight, bias]))
+    return x, mean, draw(d.arrays(column, d.POSITIVE)), *affine, draw(choice(1e-5, 0.1))
+
+
+def fixed_norm_reference(x, mean, var, weight, bias, eps):
+    return batch_norm_reference(x, mean, var, weight, bias, False, eps)
+
+
+@samples
 def window_sums(draw, spread):
     call = draw(d.pool_calls(dilation=False).filter(lambda call: len(call.input) == 4))
     kernel, stride = pair(call.kernel_size), pair(call.options["stride"] or call.kernel_size)
@@ -219,5 +240,7 @@ RECORDS = [
     inner("pick_pixels", pixels(False), pick_reference),
     inner("spread_pixels", pixels(True), spread_reference),
     inner("sum_pool", window_sums(False), sum_windows_reference),
+    inner("laid", layings(), lambda x, order, back: x),
+    inner("fixed_norm", fixed_norms(), fixed_norm_reference),
     inner("spread_windows", window_sums(True), spread_windows_reference),
 ]

@@ -5,6 +5,7 @@ from scipy.special import expit
 
 from minidl import ops
 from minidl.errors import ShapeError
+from minidl.tape import named
 from minidl.testing import strategies as d
 from minidl.testing.records.draw import choice, samples
 from minidl.testing.records.record import OpRecord, case, zeros
@@ -40,6 +41,34 @@ def lstm_reference(x, h, c, *weights):
 
 def lstm_cell(x, h, c, *weights):
     return ops.lstm_cell(x, (h, c), *weights)
+
+
+@samples
+def sequences(draw, gates, states=1):
+    length, batch, inputs, hidden = (draw(choice(1, 2, 3)) for _ in range(4))
+    state = [draw(d.arrays((batch, hidden))) for _ in range(states)]
+    weights = [draw(d.arrays((gates * hidden, n))) for n in (inputs, hidden)]
+    biases = [None, None]
+    if draw(choice(False, True)):
+        biases = [draw(d.arrays((gates * hidden,))) for _ in range(2)]
+    x = draw(d.arrays((length, batch, inputs)))
+    return x, *state, *weights, *biases, draw(choice(False, True))
+
+
+def over_time(step, states):
+    """The outputs, and the last state, of a step that is done for each row of x."""
+
+    def reference(x, *rest):
+        state, (w_ih, w_hh, b_ih, b_hh, reverse) = rest[:states], rest[states:]
+        biases = () if b_ih is None else (b_ih, b_hh)
+        outputs = []
+        for row in x[::-1] if reverse else x:
+            state = step(row, *state, w_ih, w_hh, *biases)
+            state = state if states > 1 else (state,)
+            outputs.append(state[0])
+        return np.stack(outputs[::-1] if reverse else outputs), *state
+
+    return reference
 
 
 def wrong_weights(call, gates):
@@ -83,5 +112,14 @@ RECORDS = [
             wrong_weights(lambda x, h, *weights: ops.lstm_cell(x, (h, h), *weights), 4),
             case(lambda t: ops.lstm_cell(*[zeros(t, 2, 2)] * 4), ValueError, "lstm_cell", "(h, c)"),
         ),
+    ),
+    OpRecord(
+        "gru_sequence", named("gru_sequence"), sequences(3), over_time(gru_reference, states=1)
+    ),
+    OpRecord(
+        "lstm_sequence",
+        named("lstm_sequence"),
+        sequences(4, states=2),
+        over_time(lstm_reference, states=2),
     ),
 ]
