@@ -17,6 +17,7 @@ from .errors import GraphError, ShapeError
 from .names import unknown
 from .ops import create
 from .tape import Tensor, wrap
+from .views import share
 
 
 class Protocols:
@@ -31,6 +32,7 @@ class Protocols:
     def __dlpack__(self: Tensor, **options: Any) -> Any:
         if self.requires_grad:
             raise GraphError("__dlpack__: this tensor requires a gradient; use x.detach().")
+        share(self)
         return self._array.__dlpack__(**options)
 
     def __dlpack_device__(self: Tensor) -> tuple:

@@ -107,7 +107,7 @@ class Leaf:
 class View:
     """A tensor that shares memory with `root`, reached by `steps` = (earlier steps, op, kwargs)."""
 
-    __slots__ = ("root", "root_node", "steps", "tracked", "version")
+    __slots__ = ("root", "root_node", "share", "steps", "tracked", "version")
 
 
 new = object.__new__

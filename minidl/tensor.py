@@ -23,7 +23,7 @@ from .promotion import cast
 from .protocols import Protocols
 from .size import Size
 from .tape import Leaf, Node, Tensor, wrap
-from .views import Retain, edge_of, in_place, write
+from .views import Retain, edge_of, in_place, share, write
 
 # ------------------------------------------------------------------ operators and simple methods
 
@@ -257,6 +257,7 @@ class _Methods:
             )
         if home.type != "cpu":
             raise DeviceError("numpy(): this tensor is on the GPU; use x.cpu().numpy().")
+        share(self)
         return self._array
 
     # ---- conversions
@@ -378,7 +379,10 @@ class _Methods:
     @property
     def data(self: Tensor) -> Tensor:
         """Its memory without history; writes to it are not seen by autograd."""
-        return wrap(self._array)
+        other = wrap(self._array)
+        share(self)
+        share(other)
+        return other
 
     @data.setter
     def data(self: Tensor, value: Tensor) -> None:
@@ -386,6 +390,8 @@ class _Methods:
             raise DTypeError(f"data: a tensor that requires a gradient cannot hold {value.dtype}.")
         self._array = value._array
         self._version = [0]
+        share(self)
+        share(value)
         if self._node.__class__ is Leaf:
             self._node.shape = value._array.shape
 
@@ -393,6 +399,7 @@ class _Methods:
         """The same memory without history."""
         other = wrap(self._array)
         other._version = self._version
+        share(self)
         return other
 
     def detach_(self: Tensor) -> Tensor:

@@ -8,11 +8,13 @@ other views of it replay their steps from there when they are next used.
 
 from __future__ import annotations
 
+import sys
 import weakref
 from collections.abc import Callable
 from typing import Any
 
 from . import tape
+from .device import Array
 from .errors import DTypeError, GraphError, ShapeError
 from .hooks import hooks_of
 from .promotion import cast
@@ -36,7 +38,9 @@ def alias(t: Tensor) -> Tensor:
 
 def make_view(op: Op, source: Tensor, t: Tensor, kwargs: dict) -> None:
     """Marks `t` as the part `op` of `source`. A view of a view points at the first root."""
-    t._version = source._version
+    cell = t._version = source._version
+    if len(cell) == 1:
+        cell.append(object())
     view = new(View)
     parent = source._view
     view.root = source if parent is None else parent.root
@@ -44,7 +48,41 @@ def make_view(op: Op, source: Tensor, t: Tensor, kwargs: dict) -> None:
     view.root_node = view.root._node
     view.version = t._version[0]
     view.tracked = mode.grad and (parent is None or parent.tracked)
+    view.share = cell[1]
     t._view = view
+
+
+# ----------------------------------------------------------------------- who else is on the memory
+
+# Behind the version number stands, once there are views, an object that all of them hold: so the
+# number of its references says whether one is still there.
+OUTSIDE = object()  # instead of it, when tensors that are no views, or arrays, lie on the memory
+_ALONE = 2  # what getrefcount says of an object in one place: that place, and its own argument
+
+
+def share(t: Tensor) -> None:
+    """Says that somebody got hold of the memory of `t` who is not a view of it."""
+    t._version[1:] = [OUTSIDE]
+
+
+def is_shared(t: Tensor) -> bool:
+    """Whether another tensor, or an array, lies on the memory of `t`."""
+    cell = t._version
+    return len(cell) > 1 and (cell[1] is OUTSIDE or sys.getrefcount(cell[1]) > _ALONE)
+
+
+def in_rows(t: Tensor) -> Tensor:
+    """Moves `t` into new memory, in row-major order; gives a tensor on that memory through which
+    gradients come back in the old order."""
+    order = memory_order(t._array)
+    laid = named("laid")(t, tuple(range(len(order))), order)
+    t._array, t._version = laid._array, laid._version
+    return laid
+
+
+def memory_order(array: Array) -> tuple[int, ...]:
+    """The dimensions of an array, the one with the largest steps in memory first."""
+    return tuple(sorted(range(array.ndim), key=lambda d: -abs(array.strides[d])))
 
 
 def steps_of(view: View) -> list[tuple[Op, dict]]:
@@ -182,9 +220,7 @@ def move(t: Tensor, node: Node) -> None:
 
 def _record_write(edges: tuple, shell: Tensor, steps: list) -> None:
     """Records that the part reached by `steps` of the first edge's value became the second's."""
-    strides = shell._array.strides
-    order = tuple(sorted(range(len(strides)), key=lambda d: -abs(strides[d])))
-    kwargs = {"steps": steps, "order": order}
+    kwargs = {"steps": steps, "order": memory_order(shell._array)}
     tape.record(named("overwrite").op, edges, (), False, shell, kwargs)
 
 

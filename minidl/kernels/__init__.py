@@ -16,13 +16,29 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from .. import device, dtypes
+from numpy import ndarray
+
+from .. import dtypes
 
 # The files in kernels/cpu and the ops they have kernels for: known without importing Numba.
 _FILES = {
+    "attention": ["attention"],
+    "layer_norm": ["layer_norm", "rms_norm"],
+    "linear": ["linear", "matmul"],
+    "conv": ["convolution", "convolution_input", "convolution_weight"],
+    "batch_norm": ["batch_norm", "fixed_norm", "group_norm"],
+    "dropout": ["dropout"],
+    "elementwise": """
+        exp tanh sigmoid relu erf logsigmoid silu mish hardswish gelu leaky_relu elu softplus
+    """.split(),
+    "layout": ["laid"],
     "local_response_norm": ["local_response_norm"],
-    "pool": ["max_pool2d"],
-    "softmax": ["softmax", "log_softmax"],
+    "pool": ["max_pool2d", "sum_pool", "spread_windows"],
+    "loss": ["cross_entropy", "mse_loss", "binary_cross_entropy_with_logits"],
+    "reduce": ["sum"],
+    "scatter": ["unindex", "add_at", "gather", "scatter_add"],
+    "recurrent": ["gru_sequence", "lstm_sequence"],
+    "softmax": ["softmax", "log_softmax", "logsumexp"],
 }
 CPU = {op: file for file, ops in _FILES.items() for op in ops}
 
@@ -97,7 +113,7 @@ def choose(op: Any, inputs: tuple, kwargs: dict) -> Kernel | None:
             continue
         if array.dtype is not dtypes.F32 and array.dtype.kind == "f":
             return None
-        if device.of(array) is not device.CPU:
+        if array.__class__ is not ndarray:  # on another device, or a class Numba does not know
             return None
     kernel = load(op.name)
     return kernel if kernel is not None and kernel.eligible(*arrays, **kwargs) else None
@@ -115,8 +131,17 @@ def load(name: str) -> Kernel | None:
     return _cache[name]
 
 
-# Fast code that is not an op: the random generator.
-FUNCTIONS = {"philox": "philox"}
+# Fast code that is not an op: the random generator, the steps of optimizers, clipping.
+_FUNCTION_FILES = {
+    "clip": ["clamp", "scale", "square_sum"],
+    "optimizers": """
+        adadelta_step adagrad_step adam_step adamax_step asgd_step nadam_step radam_step
+        rmsprop_step rprop_step sgd_step
+    """.split(),
+    "philox": ["philox"],
+    "scatter": ["take"],
+}
+FUNCTIONS = {function: file for file, names in _FUNCTION_FILES.items() for function in names}
 
 
 def function(name: str) -> Callable | None:

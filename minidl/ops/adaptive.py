@@ -12,6 +12,7 @@ from ..tape import Tensor, wrap
 from .conv import IMAGES, Size, Sizes, sizes_of
 from .elementwise import abs, relu, sign
 from .pool import _pick_pixels, avg_pool1d, avg_pool2d, avg_pool3d
+from .reduce import _need_float
 from .scatter_reduce import scatter
 from .shape import cat, narrow, reshape
 
@@ -47,6 +48,10 @@ def _wanted(name: str, dims: int, input: Tensor, output_size: Wanted) -> Sizes:
 
 def _adaptive_avg(name: str, dims: int, input: Tensor, output_size: Wanted) -> Tensor:
     wanted = _wanted(name, dims, input, output_size)
+    each = list(zip(wanted, input._array.shape[-dims:], strict=True))
+    if dims == 2 and all(n and size % n == 0 for n, size in each):
+        _need_float(input._array, name)
+        return avg_pool2d(input, tuple(size // n for n, size in each))
     if set(wanted) == {1}:
         return input.mean(tuple(range(-dims, 0)), True)
     for dim, out in enumerate(wanted, -dims):

@@ -13,6 +13,7 @@ from ..device import Array, backend, device_of, of
 from ..device import device as Device
 from ..errors import DTypeError, ShapeError
 from ..tape import Leaf, Tensor, named_like, wrap
+from ..views import share
 from .shape import shape_of
 
 __all__ = """
@@ -62,7 +63,7 @@ def as_tensor(data: Any, dtype: object = None, device: Where = None) -> Tensor:
         if kind == data._array.dtype and same_place:
             return data
         return data.to(device=device, dtype=dtypes.of(kind))
-    return wrap(_array_from(data, dtype, device, copy=False))
+    return _borrowed(_array_from(data, dtype, device, copy=False))
 
 
 def _array_from(data: Any, dtype: object, device: Where, copy: bool) -> Array:
@@ -117,7 +118,14 @@ def from_numpy(array: np.ndarray) -> Tensor:
     if not isinstance(array, np.ndarray):
         raise TypeError(f"from_numpy: expected a numpy.ndarray, got {type(array).__name__}.")
     dtypes.to_numpy(array.dtype)
-    return wrap(array)
+    return _borrowed(array)
+
+
+def _borrowed(array: Array) -> Tensor:
+    """A tensor on memory that others see too."""
+    t = wrap(array)
+    share(t)
+    return t
 
 
 def from_dlpack(source: Any) -> Tensor:
@@ -127,7 +135,7 @@ def from_dlpack(source: Any) -> Tensor:
     """
     kind, _ = source.__dlpack_device__()
     home = backend("cuda" if int(kind) == 2 else "cpu")
-    return wrap(home.module.from_dlpack(source))
+    return _borrowed(home.module.from_dlpack(source))
 
 
 def frombuffer(

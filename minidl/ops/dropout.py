@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from .. import dtypes
-from ..device import Array
+from ..device import Array, xp
 from ..errors import ShapeError
 from ..makers import op
 from ..promotion import need_tensors
@@ -24,7 +24,9 @@ def _dropout(input: Array, p: float, seed: int, offset: int, channels: bool) -> 
     channels: one number for each of the first two dimensions, as dropout2d needs.
     """
     keep = _kept(input, p, seed, offset, channels)
-    return input * (keep * (input.dtype.type(1 / (1 - p)) if p < 1 else 0))
+    scale = keep * (input.dtype.type(1 / (1 - p)) if p < 1 else 0)
+    out = xp(input).empty_like(input)  # in the memory order of input; that of the mask is another
+    return xp(input).multiply(input, scale, out=out)
 
 
 _dropout.vjp(input=lambda g, p, seed, offset, channels: _dropout(g, p, seed, offset, channels))

@@ -40,6 +40,33 @@ def _batch_norm(
     return out, mean.detach().flatten(), var.detach().flatten()
 
 
+@definition
+def _fixed_norm(
+    input: Tensor, mean: Tensor, var: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
+) -> Tensor:
+    """y = (x - mean) / sqrt(var + eps) * weight + bias per channel, with given mean, var (C,)"""
+    column = (1, -1) + (1,) * (input._array.ndim - 2)
+    scale = rsqrt(var.reshape(column) + eps)
+    return _affine((input - mean.reshape(column)) * scale, weight, bias)
+
+
+@definition(outputs=3)
+def _group_norm(
+    input: Tensor, weight: Tensor | None, bias: Tensor | None, groups: int, eps: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """y = (x - mean) / sqrt(var + eps) * weight + bias; mean and (biased) var (N, groups).
+
+    As in _batch_norm, the statistics carry no gradient.
+    """
+    shape = input._array.shape
+    rows = input.reshape((shape[0], groups, math.prod(shape[1:]) // groups))
+    mean = _mean(rows, 2, True)
+    centred = rows - mean
+    var = _mean(centred * centred, 2, True)
+    out = (centred * rsqrt(var + eps)).reshape(shape)
+    return _affine(out, weight, bias), mean.detach().squeeze(2), var.detach().squeeze(2)
+
+
 def _affine(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
     shape = (1, -1) + (1,) * (x._array.ndim - 2)
     if weight is not None:
@@ -83,9 +110,7 @@ def batch_norm(
     if not training:
         if running_mean is None or running_var is None:
             raise ValueError("batch_norm: without training, running_mean and running_var are used.")
-        column = (1, -1) + (1,) * (len(shape) - 2)
-        scale = rsqrt(running_var.reshape(column) + eps)
-        return _affine((input - running_mean.reshape(column)) * scale, weight, bias)
+        return _fixed_norm(input, running_mean, running_var, weight, bias, eps)
     n = input._array.size // shape[1]
     if n < 2:
         raise ValueError(
@@ -179,8 +204,7 @@ def group_norm(
             f"group_norm: {shape[1]} channels (input {shape}) do not form {num_groups} groups."
         )
     _check_channels("group_norm", shape, weight=weight, bias=bias)
-    rows = input.reshape((shape[0], num_groups, math.prod(shape[1:]) // num_groups))
-    return _affine(_layer_norm(rows, None, None, 1, eps).reshape(shape), weight, bias)
+    return _group_norm(input, weight, bias, num_groups, eps)[0]
 
 
 def instance_norm(
@@ -218,13 +242,19 @@ def instance_norm(
         running_mean=running_mean,
         running_var=running_var,
     )
-    planes = input.reshape((1, shape[0] * shape[1], *shape[2:]))
-    out, mean, var = _batch_norm(planes, None, None, eps)
+    out, mean, var = _group_norm(input, weight, bias, shape[1], eps)
     n = math.prod(shape[2:])
-    mean, var = (x._array.reshape(shape[:2]).mean(0) for x in (mean, var))
-    _move(running_mean, mean, momentum)
-    _move(running_var, var * (n / max(n - 1, 1)), momentum)
-    return _affine(out.reshape(shape), weight, bias)
+    _move(running_mean, mean._array.mean(0), momentum)
+    _move(running_var, var._array.mean(0) * (n / max(n - 1, 1)), momentum)
+    return out
+
+
+@definition
+def _rms_norm(input: Tensor, weight: Tensor | None, dims: int, eps: float) -> Tensor:
+    """y = x / sqrt(mean(x^2) + eps) * weight over the last `dims` dimensions"""
+    axes = tuple(range(-dims, 0))
+    out = input * rsqrt(_mean(input * input, axes, True) + eps)
+    return out if weight is None else out * weight
 
 
 def rms_norm(
@@ -245,9 +275,7 @@ def rms_norm(
     _need_float(input._array, "rms_norm")
     if eps is None:
         eps = float(xp(input._array).finfo(input._array.dtype).eps)
-    axes = tuple(range(-len(shape), 0))
-    out = input * rsqrt(_mean(input * input, axes, True) + eps)
-    return out if weight is None else out * weight
+    return _rms_norm(input, weight, len(shape), eps)
 
 
 @definition

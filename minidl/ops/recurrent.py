@@ -1,7 +1,8 @@
 """Recurrent layers: the state of a step follows from the input of the step and the state before.
 
 A step is written once, for the gates' input x = W_ih input + b_ih, which a layer computes for all
-steps at once. `*_cell` is one step, `recurrent` a whole stack of layers over a sequence.
+steps at once. `*_cell` is one step, `lstm_sequence` and `gru_sequence` are a layer over all steps
+(definitions, so that a kernel can do the whole loop), `recurrent` is a whole stack of layers.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from ..errors import ShapeError
+from ..makers import definition
 from ..promotion import need_tensors
 from ..tape import Tensor
 from .dropout import dropout
@@ -169,7 +171,7 @@ def recurrent(
     weights: for each layer and direction W_ih, W_hh, and b_ih, b_hh, W_hr where there are such.
     The directions' outputs are concatenated; dropout is between layers.
     """
-    step, directions = STEPS[mode], 1 + bidirectional
+    directions = 1 + bidirectional
     layers = len(weights) // directions
     finals = []
     for layer in range(layers):
@@ -178,16 +180,77 @@ def recurrent(
             i = layer * directions + direction
             w_ih, w_hh, *rest = weights[i]
             b_ih, b_hh, *rest = rest if has_biases else (None, None, *rest)
-            projected = linear(input, w_ih, b_ih)
-            steps = projected.unbind(0) if batch_sizes is None else projected.split(batch_sizes)
             state = tuple(s[i] for s in initial)
-            hidden, state = _run(step, steps, state, direction == 1, (w_hh, b_hh, *rest))
-            outputs.append(stack(hidden) if batch_sizes is None else cat(hidden))
+            arguments = (w_ih, w_hh, b_ih, b_hh, *rest)
+            if mode in SEQUENCES and batch_sizes is None and not rest:
+                hidden, *state = SEQUENCES[mode](input, *state, *arguments, reverse=direction == 1)
+            else:
+                hidden, *state = _layer(
+                    STEPS[mode], input, batch_sizes, state, *arguments, reverse=direction == 1
+                )
+            outputs.append(hidden)
             finals.append(state)
         input = outputs[0] if directions == 1 else cat(outputs, -1)
         if dropout_p and layer < layers - 1:
             input = dropout(input, dropout_p, training)
     return input, tuple(stack(part) for part in zip(*finals, strict=True))
+
+
+def _layer(
+    step: Callable,
+    input: Tensor,
+    batch_sizes: list[int] | None,
+    state: State,
+    w_ih: Tensor,
+    w_hh: Tensor,
+    b_ih: Tensor | None,
+    b_hh: Tensor | None,
+    *projection: Tensor,
+    reverse: bool,
+) -> tuple[Tensor, ...]:
+    """One direction of one layer: its outputs, and its state after the last step."""
+    x = linear(input, w_ih, b_ih)
+    steps = x.unbind(0) if batch_sizes is None else x.split(batch_sizes)
+    hidden, state = _run(step, steps, state, reverse, (w_hh, b_hh, *projection))
+    return (stack(hidden) if batch_sizes is None else cat(hidden)), *state
+
+
+@definition(outputs=3)
+def _lstm_sequence(
+    input: Tensor,
+    h: Tensor,
+    c: Tensor,
+    w_ih: Tensor,
+    w_hh: Tensor,
+    b_ih: Tensor | None,
+    b_hh: Tensor | None,
+    reverse: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The outputs h_1 .. h_T, h_T and c_T of an LSTM; reverse: from the last step to the first.
+
+    input: (T, N, I), h and c: (N, H), the outputs: (T, N, H).
+    """
+    return _layer(_lstm, input, None, (h, c), w_ih, w_hh, b_ih, b_hh, reverse=reverse)
+
+
+@definition(outputs=2)
+def _gru_sequence(
+    input: Tensor,
+    h: Tensor,
+    w_ih: Tensor,
+    w_hh: Tensor,
+    b_ih: Tensor | None,
+    b_hh: Tensor | None,
+    reverse: bool,
+) -> tuple[Tensor, Tensor]:
+    """The outputs h_1 .. h_T, and h_T, of a GRU; reverse: from the last step to the first.
+
+    input: (T, N, I), h: (N, H), the outputs: (T, N, H).
+    """
+    return _layer(_gru, input, None, (h,), w_ih, w_hh, b_ih, b_hh, reverse=reverse)
+
+
+SEQUENCES = {"LSTM": _lstm_sequence, "GRU": _gru_sequence}
 
 
 def _run(

@@ -17,7 +17,8 @@ from ..tape import Tensor, wrap
 from .adaptive import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
 from .index import index_select
 from .linalg import matmul
-from .shape import expand, permute, reshape, transpose
+from .pool import _spread_windows
+from .shape import permute, reshape, transpose
 
 __all__ = """
     interpolate upsample upsample_nearest upsample_bilinear
@@ -62,6 +63,9 @@ def interpolate(
     if mode == "area":
         pool = (adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d)[dims - 1]
         return pool(input, sizes)
+    if not cornered and _whole(shape[2:], sizes, factors):  # each pixel becomes a block of pixels
+        blocks = tuple(n // have for n, have in zip(sizes, shape[2:], strict=True))
+        return _spread_windows(input, blocks, blocks, tuple(sizes))
     for d, (n, factor) in enumerate(zip(sizes, factors, strict=True), 2):
         if not cornered:
             input = _nearest(input, d, n, factor, 0.5 if mode == "nearest-exact" else 0.0)
@@ -95,15 +99,19 @@ def _targets(
     return sizes, factors
 
 
+def _whole(have: tuple, sizes: list[int], factors: list[float | None]) -> bool:
+    """Whether every size is a multiple of what is there, and the factors say the same."""
+    return all(
+        n % size == 0 and factor in (None, n / size)
+        for n, size, factor in zip(sizes, have, factors, strict=True)
+    )
+
+
 def _nearest(x: Tensor, d: int, n: int, factor: float | None, shift: float) -> Tensor:
     """y[i] = x[floor((i + shift) / factor)]"""
     size = x._array.shape[d]
     if n == size and factor in (None, 1.0):
         return x
-    if n % size == 0 and factor in (None, n / size):  # each one repeated
-        shape = x._array.shape
-        spread = expand(x.unsqueeze(d + 1), (*shape[: d + 1], n // size, *shape[d + 1 :]))
-        return reshape(spread, (*shape[:d], n, *shape[d + 1 :]))
     m = xp(x._array)
     step = size / n if factor is None else 1 / factor
     kind = "float64" if x._array.dtype == "float64" else "float32"  # rounded as PyTorch does

@@ -12,6 +12,7 @@ from ..errors import ShapeError
 from ..makers import op, tensors_of
 from ..promotion import cast, need_tensors
 from ..tape import Tensor
+from ..views import in_rows, is_shared, memory_order
 
 __all__ = """
     reshape view permute transpose expand squeeze unsqueeze narrow diagonal flatten unflatten
@@ -73,7 +74,7 @@ def _inferred(shape: Shape, size: int, name: str, have: Shape) -> Shape:
 
 
 @op(view=True)
-def reshape(input: Array, shape: Shape) -> Array:
+def _reshape(input: Array, shape: Shape) -> Array:
     """y = the same elements in row-major order in another shape; a view where that is possible"""
     if not isinstance(shape, (tuple, list)):
         raise TypeError(f"reshape: the shape must be a tuple of ints, got {shape!r}.")
@@ -81,7 +82,7 @@ def reshape(input: Array, shape: Shape) -> Array:
 
 
 @op(view=True)
-def view(input: Array, shape: Shape) -> Array:
+def _view(input: Array, shape: Shape) -> Array:
     """y = the same memory in another shape; raises where that needs a copy"""
     out = input.reshape(_inferred(shape, input.size, "view", input.shape))
     if input.size and not xp(input).may_share_memory(out, input):
@@ -92,8 +93,52 @@ def view(input: Array, shape: Shape) -> Array:
     return out
 
 
-for _same_elements in (reshape, view):
-    _same_elements.vjp(input=lambda g, input_shape: reshape(g, input_shape))
+for _same_elements in (_reshape, _view):
+    _same_elements.vjp(input=lambda g, input_shape: _reshape(g, input_shape))
+
+
+@op
+def _laid(input: Array, order: Shape, back: Shape) -> Array:
+    """y = input, with its dimensions in memory in this order, outermost first; g is laid `back`"""
+    return xp(input).ascontiguousarray(input.transpose(order)).transpose(_inverse(order))
+
+
+_laid.vjp(input=lambda g, order, back: _laid(g, back, order))
+
+
+def _must_copy(input: Tensor, shape: Shape) -> bool:
+    """Whether channels-last images (see kernels/cpu/layout.py) are to be in another shape, and not
+    only their pixels."""
+    if not isinstance(input, Tensor) or input._array.flags.c_contiguous or input._array.ndim < 3:
+        return False
+    array = input._array
+    last = array.transpose(0, *range(2, array.ndim), 1)
+    return last.flags.c_contiguous and tuple(shape[:2]) != array.shape[:2]
+
+
+def reshape(input: Tensor, shape: Shape) -> Tensor:
+    """y = the same elements in row-major order in another shape; a view where that is possible.
+
+    https://docs.pytorch.org/docs/stable/generated/torch.reshape.html
+    """
+    if _must_copy(input, shape):
+        order = memory_order(input._array)
+        input = _laid(input, tuple(range(len(order))), order)
+    return _reshape(input, shape)
+
+
+def view(input: Tensor, shape: Shape) -> Tensor:
+    """y = the same memory in another shape; raises ShapeError where that needs a copy.
+
+    What a convolution, pooling or normalisation gave lies channels-last, which is nobody's choice:
+    it is first moved into new memory in row-major order, unless others lie on the old one.
+    https://docs.pytorch.org/docs/stable/generated/torch.Tensor.view.html
+    """
+    if not _must_copy(input, shape) or input._view is not None or is_shared(input):
+        return _view(input, shape)
+    out = _view(in_rows(input), shape)
+    out._view.root, out._view.root_node = input, input._node
+    return out
 
 
 @op(view=True)
@@ -436,7 +481,10 @@ def _triangle(input: Array, diagonal: int, name: str) -> Array:
 @op
 def _pad(input: Array, pairs: tuple[tuple[int, int], ...], value: float) -> Array:
     """y = input with pairs[d] = (before, after) elements of `value` added along dimension d"""
-    return xp(input).pad(input, pairs, "constant", constant_values=value)
+    sizes = tuple(a + n + b for n, (a, b) in zip(input.shape, pairs, strict=True))
+    out = xp(input).full_like(input, value, shape=sizes)  # in the memory order of input
+    out[tuple(slice(a, a + n) for n, (a, _) in zip(input.shape, pairs, strict=True))] = input
+    return out
 
 
 _pad.vjp(input=lambda g, pairs, input_shape: crop(g, tuple(a for a, _ in pairs), input_shape))
