@@ -21,6 +21,12 @@ def terminal() -> dict[str, str]:
     return kept | {"COLUMNS": "80"}
 
 
+def errors_in(stderr: str) -> str:
+    """What a program wrote to stderr, without the line that says that kernels are compiled."""
+    lines = stderr.splitlines(keepends=True)
+    return "".join(line for line in lines if "compiling CPU kernels" not in line)
+
+
 def differences(promised: str, printed: str) -> list[str]:
     """Return one line for each place where `printed` breaks the promise; none if it is kept."""
     promised_lines, printed_lines = lines_of(promised), lines_of(printed)

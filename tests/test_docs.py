@@ -198,7 +198,7 @@ def added(name):
 @pytest.fixture
 def clone(tmp_path):
     """A copy of minidl and of its op tests, to which the blocks of CONTRIBUTING are added."""
-    for folder in ("minidl", "tests/ops"):
+    for folder in ("minidl", "tests/ops", "tests/kernels"):
         shutil.copytree(
             ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__")
         )

@@ -146,7 +146,7 @@ def test_a_kernel_is_named():
     ],
 )
 def test_a_hot_op_without_its_kernel_is_warned_of(dtype, off, reason):
-    x = minidl.ones(64, 512, dtype=dtype)
+    x = minidl.ones(640, 1024, dtype=dtype)
     with pytest.warns(UserWarning, match=r"softmax \(\d+ % of the time, 2 of 2 calls: ") as caught:
         if off:
             with kernels.disabled(), profile():

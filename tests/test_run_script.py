@@ -5,6 +5,7 @@ import sys
 import textwrap
 
 import pytest
+from printed import errors_in
 
 
 def run(tmp_path, script, *arguments):
@@ -13,7 +14,7 @@ def run(tmp_path, script, *arguments):
     path.write_text(textwrap.dedent(script))
     command = [sys.executable, "-m", "minidl", "run", str(path), *arguments]
     done = subprocess.run(command, capture_output=True, text=True)
-    return done.returncode, done.stdout, done.stderr
+    return done.returncode, done.stdout, errors_in(done.stderr)
 
 
 TRAINING = """

@@ -25,7 +25,8 @@ from .table import Averages, Row, averages
 
 __all__ = ["Averages", "Event", "Row", "profile", "record_function"]
 
-HOT = 0.1  # the share of the time from which an op without its kernel is worth a warning
+# From which share of the time, and how much of it, an op without its kernel is worth a warning.
+HOT, LONG = 0.1, 1000  # microseconds
 
 _running: profile | None = None
 
@@ -33,7 +34,8 @@ _running: profile | None = None
 class profile:
     """Times every op inside of `with profile() as p:`, in all threads; one at a time.
 
-    At its end it warns of ops that took a tenth of the time or more without the kernel they have.
+    At its end it warns of ops that took a tenth of the time or more, and a millisecond at least,
+    without the kernel they have.
     """
 
     def __init__(self) -> None:
@@ -95,7 +97,7 @@ class profile:
             share = row.cpu_time_total / found.microseconds
             missed = [e.missed for e in self.events() if e.name == row.key and not e.rule]
             reasons = [reason for reason in missed if reason]
-            if reasons and share >= HOT:
+            if reasons and share >= HOT and row.cpu_time_total >= LONG:
                 calls = f"{len(reasons)} of {row.count} calls"
                 hot.append(f"{row.key} ({100 * share:.0f} % of the time, {calls}: {reasons[0]})")
         if hot:

@@ -44,7 +44,7 @@ def run(tmp_path_factory):
             capture_output=True,
             text=True,
         )
-        assert done.stderr == ""
+        assert printed.errors_in(done.stderr) == ""
         return done.stdout
 
     run.folder = folder

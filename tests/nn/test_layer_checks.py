@@ -37,6 +37,18 @@ def outputs_of(layer, *options):
     return lambda: Outputs(*options)
 
 
+def two_steps(cell, *options):
+    """A cell that takes its input twice: at the first step the state is zero, and with it the
+    gradient of the weights on it."""
+
+    class TwoSteps(cell):
+        def forward(self, input):
+            state = super().forward(input, super().forward(input))
+            return state[0] if isinstance(state, tuple) else state
+
+    return lambda: TwoSteps(*options)
+
+
 # The layer, its inputs, and what is declared about it.
 LAYERS = {
     "Linear": (lambda: nn.Linear(3, 2), ROWS, {"permutation_equivariant": 0}),
@@ -96,9 +108,9 @@ LAYERS = {
     "RNN": (outputs_of(nn.RNN, 1, 2, 2), STEPS, {"permutation_equivariant": 1}),
     "LSTM": (outputs_of(nn.LSTM, 1, 2), STEPS, {"permutation_equivariant": 1}),
     "GRU": (outputs_of(nn.GRU, 1, 2), STEPS, {"permutation_equivariant": 1}),
-    "RNNCell": (lambda: nn.RNNCell(3, 4), arrays((2, 3)), {"permutation_equivariant": 0}),
-    "LSTMCell": (outputs_of(nn.LSTMCell, 3, 4), arrays((2, 3)), {"permutation_equivariant": 0}),
-    "GRUCell": (lambda: nn.GRUCell(3, 4), arrays((2, 3)), {"permutation_equivariant": 0}),
+    "RNNCell": (two_steps(nn.RNNCell, 3, 4), arrays((2, 3)), {"permutation_equivariant": 0}),
+    "LSTMCell": (two_steps(nn.LSTMCell, 3, 4), arrays((2, 3)), {"permutation_equivariant": 0}),
+    "GRUCell": (two_steps(nn.GRUCell, 3, 4), arrays((2, 3)), {"permutation_equivariant": 0}),
     "MultiheadAttention": (
         outputs_of(nn.MultiheadAttention, 3, 1),
         (TOKENS, TOKENS + 1, TOKENS - 1),

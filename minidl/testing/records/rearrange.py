@@ -339,7 +339,7 @@ RECORDS = [
     ),
     shaping("alias_copy", lambda x: x, each(d.arrays())),
 ]
-RECORDS += [copied(name) for name in ("as_strided", "t", "unbind")]
+RECORDS += [copied(name) for name in ("as_strided", "t", "unbind", "view")]
 RECORDS.append(
     OpRecord("unfold_copy", ops.unfold_copy, windows(), windows_reference, dtypes=ALL),
 )
