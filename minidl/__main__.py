@@ -1,6 +1,7 @@
 """The command line: `minidl <verb>`, which is `python -m minidl <verb>`."""
 
 import argparse
+import logging
 import os
 import platform
 import sys
@@ -89,6 +90,7 @@ def warm_up() -> int:
     from .kernels.cpu import FOLDER
     from .kernels.warmup import steps
 
+    logging.getLogger("minidl").setLevel(logging.ERROR)  # it would say the same again
     print(f"compiled kernels are kept in {FOLDER}")
     todo = list(steps())
     if util.find_spec("tqdm") is None:

@@ -76,6 +76,7 @@ SESSIONS = [
 ALEXNET = 'pip install -e ".[papers]" && python -m papers alexnet'
 TESTS = 'pip install -e ".[test]" && pytest'
 DOCTOR = "python -m minidl doctor"
+BENCHMARKS = "python -m tests.benchmarks"
 
 
 def output_of(command):
@@ -85,7 +86,7 @@ def output_of(command):
 
 @pytest.mark.parametrize(
     ("command", "output"),
-    [s for s in SESSIONS if s[0].partition("  #")[0] not in (ALEXNET, TESTS, DOCTOR)],
+    [s for s in SESSIONS if s[0].partition("  #")[0] not in (ALEXNET, TESTS, DOCTOR, BENCHMARKS)],
 )
 def test_readme_commands_print_what_it_says(command, output, tmp_path):
     done = run(command, folder=tmp_path if " -m " in command else ROOT)
@@ -108,6 +109,13 @@ def test_readme_install_lines_are_the_ones_ci_runs():
     script = (ROOT / ".ci" / "run").read_text()
     assert f"\n{install}\n" in script
     assert re.search(rf"^{tests}\b", script, flags=re.MULTILINE)
+
+
+def test_readme_benchmarks_are_the_committed_ones():
+    from benchmarks import report
+
+    results = json.loads((ROOT / "tests/benchmarks/results/benchmarks.json").read_text())
+    assert output_of(BENCHMARKS).strip() == report.text(results)
 
 
 # ------------------------------------------------------------------------------- the AlexNet run
@@ -154,8 +162,8 @@ def test_readme_counts_the_records():
     assert sum(1 for _ in testing.ops()) > int(promised)
 
 
-def test_readme_picture_is_there_and_light():
-    (path,) = re.findall(r"!\[[^]]*\]\(([^)]*)\)", README)
+@pytest.mark.parametrize("path", re.findall(r"!\[[^]]*\]\(([^)]*)\)", README))
+def test_readme_pictures_are_there_and_light(path):
     picture = (ROOT / path).read_bytes()
     assert picture.startswith(b"\x89PNG")
     assert len(picture) < 150_000

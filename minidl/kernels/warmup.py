@@ -75,6 +75,7 @@ def convolutions() -> None:
     ):
         step(nn.Conv2d(channels, filters, 3, **options), randn(2, channels, 16, 16))
     step(nn.Conv2d(32, 64, 1), randn(2, 32, 16, 16))
+    step(lambda x: nn.Conv2d(3, 16, 3)(x).view(2, -1), randn(2, 3, 16, 16))
     step(nn.Conv2d(32, 64, 5, padding=2), randn(2, 32, 14, 14))
     step(nn.Conv1d(16, 32, 3, padding=1), randn(2, 16, 32))
     step(nn.ConvTranspose2d(32, 16, 2, stride=2), randn(2, 32, 8, 8))
@@ -117,6 +118,7 @@ def gathers() -> None:
     step(lambda x: minidl.index_select(x, 0, rows), randn(60, 64))
     step(lambda x: x.gather(0, rows[:, None].expand(40, 64)), randn(60, 64))
     step(lambda x: x.scatter_add(0, rows[:, None].expand(40, 64), randn(40, 64)), randn(60, 64))
+    step(lambda x: x.index_add(0, rows, randn(40, 64)), randn(60, 64))
 
 
 def random_numbers() -> None:

@@ -88,7 +88,8 @@ def _view(input: Array, shape: Shape) -> Array:
     if input.size and not xp(input).may_share_memory(out, input):
         raise ShapeError(
             f"view: the memory of this tensor (shape {input.shape}, strides {input.strides} bytes) "
-            f"cannot be read as {shape}; use reshape, which copies."
+            f"cannot be read as {shape}; use reshape, which copies. (Kernels lay images "
+            "channels-last; view moves them, but not while another tensor or array shares them.)"
         )
     return out
 
@@ -121,10 +122,12 @@ def reshape(input: Tensor, shape: Shape) -> Tensor:
 
     https://docs.pytorch.org/docs/stable/generated/torch.reshape.html
     """
-    if _must_copy(input, shape):
-        order = memory_order(input._array)
-        input = _laid(input, tuple(range(len(order))), order)
-    return _reshape(input, shape)
+    if not _must_copy(input, shape):
+        return _reshape(input, shape)
+    if input._view is None and not is_shared(input):
+        return view(input, shape)
+    order = memory_order(input._array)
+    return _reshape(_laid(input, tuple(range(len(order))), order), shape)
 
 
 def view(input: Tensor, shape: Shape) -> Tensor:

@@ -147,3 +147,12 @@ def test_numbers_that_the_kernel_refuses(name):
 def test_integers_become_float():
     x = minidl.arange(-3, 4)
     np.testing.assert_allclose(F.silu(x).numpy(), F.silu(x.float()).numpy(), rtol=1e-6)
+
+
+def test_very_large_numbers():
+    """Products inside must not overflow where the result does not."""
+    x = np.full(3000, 2e21, np.float32)
+    np.testing.assert_array_equal(F.mish(minidl.from_numpy(x)).numpy(), x)
+    x = minidl.tensor([1e13, 2e13, 1e15, -1e15] * 1000, requires_grad=True)
+    F.gelu(x, approximate="tanh").sum().backward()
+    np.testing.assert_array_equal(x.grad.numpy(), [1, 1, 1, 0] * 1000)

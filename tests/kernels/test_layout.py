@@ -227,3 +227,10 @@ def test_values_do_not_depend_on_the_layout():
     rows = minidl.tensor(np.ascontiguousarray(last._array))
     np.testing.assert_array_equal(net(last).detach().numpy(), net(rows).detach().numpy())
     assert ops.all_ops()["laid"].op.kernels
+
+
+@pytest.mark.parametrize("name", ["flatten", "reshape"])
+def test_writes_through_a_new_shape_of_fresh_images_are_seen(name):
+    y = nn.functional.conv2d(minidl.ones(2, 16, 8, 8), minidl.ones(16, 16, 3, 3))
+    (y.flatten(1) if name == "flatten" else y.reshape(2, -1)).zero_()
+    assert y.sum() == 0

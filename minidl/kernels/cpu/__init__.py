@@ -71,6 +71,20 @@ event.register("numba:compile", _Notice())
 FAST = {"contract", "nsz", "arcp", "afn", "reassoc"}
 
 
+# What Numba makes parallel: the loops that say so, and not each sum, slice or array expression as
+# well, which would cut small work smaller and take longer to compile.
+LOOPS_ONLY = {
+    "prange": True,
+    "comprehension": False,
+    "reduction": False,
+    "inplace_binop": False,
+    "setitem": False,
+    "numpy": False,
+    "stencil": False,
+    "fusion": False,
+}
+
+
 def jit(function: Callable | None = None, **options: Any) -> Callable:
     """Numba's njit with the options of the house, cached on disk.
 
@@ -118,7 +132,8 @@ class parallel:
         if work < threads.GRAIN or threads.count() == 1:
             return self.serial(*arguments)
         if self._parallel is None:
-            self._parallel = jit(_renamed(self.function, "parallel"), parallel=True)
+            options = dict(LOOPS_ONLY)  # a copy: Numba empties it
+            self._parallel = jit(_renamed(self.function, "parallel"), parallel=options)
         return threads.run(self._parallel, arguments)
 
 

@@ -28,7 +28,7 @@ import numpy as np
 
 from .. import Kernel
 from . import functions, layout, parallel, prange
-from .functions import EXP_LOW, ONE, TWO, ZERO, F, inlined, normal, sigmoid
+from .functions import EXP_LOW, INFINITY, ONE, TWO, ZERO, F, inlined, normal, sigmoid
 
 BLOCK = 8192  # elements; the two or three arrays of a block fit into a core's own cache
 
@@ -129,7 +129,7 @@ def relu_gradient(g, y, a, b):
 # -------------------------------------------------------------------------- functions of the input
 
 TWO_OVER_ROOT_PI = F(1.1283791670955126)
-THREE, FOUR, SIX, TWENTY = F(3), F(4), F(6), F(20)
+THREE, FOUR, SIX, TEN, TWENTY = F(3), F(4), F(6), F(10), F(20)
 
 
 def erf(x, a, b):
@@ -185,7 +185,9 @@ def gelu_tanh(x, a, b):
 
 def gelu_tanh_gradient(g, x, a, b):
     s = sigmoid(TWICE_C * (x + D * x * x * x))
-    return g * (s + x * s * (ONE - s) * TWICE_C * (ONE + THREE * D * x * x))
+    # From 10 on s (1 - s) is 0, and x^2 must not become infinite beside it; where x is, it is nan.
+    y = min(max(x, -TEN), TEN) if abs(x) < INFINITY else x
+    return g * (s + y * s * (ONE - s) * TWICE_C * (ONE + THREE * D * y * y))
 
 
 def leaky_relu(x, slope, b):
@@ -214,7 +216,7 @@ def _exp_up_to_20(x):
 def mish(x, a, b):
     e = _exp_up_to_20(x)
     n = e * (e + TWO)
-    return x * (n / (n + TWO))
+    return x if x > TWENTY else x * (n / (n + TWO))
 
 
 def mish_gradient(g, x, a, b):
