@@ -291,7 +291,9 @@ def conv2d(
     padding: sizes, "valid" (none) or "same" (keeps H and W; stride 1 only).
     groups: channels and filters are cut into so many independent convolutions.
     In float32 on the CPU, 3 x 3 kernels with stride 1 may be computed in tiles of 4 x 4 outputs
-    (Winograd): relative error about 1e-5, and an infinity or nan in a window makes nan of its tile.
+    (Winograd): the error is about 1e-5 of the largest number that its tile sees, which is much for
+    a small output beside huge ones; and an infinity or nan in a window makes nan of the whole
+    tile, as does a number so large (1e37) that a sum of a few overflows.
     https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.conv2d.html
     """
     return _conv("conv2d", 2, input, weight, bias, stride, padding, dilation, groups)
