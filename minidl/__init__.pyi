@@ -614,3 +614,4 @@ from . import tree as tree
 from . import type_info as type_info
 from . import utils as utils
 from . import views as views
+from . import warmup as warmup

@@ -88,7 +88,7 @@ def warm_up() -> int:
         print("numba is missing: pip install numba", file=sys.stderr)
         return 1
     from .kernels.cpu import FOLDER
-    from .kernels.warmup import steps
+    from .warmup import steps
 
     logging.getLogger("minidl").setLevel(logging.ERROR)  # it would say the same again
     print(f"compiled kernels are kept in {FOLDER}")

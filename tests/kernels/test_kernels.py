@@ -7,20 +7,7 @@ import minidl
 from minidl import kernels, ops
 from minidl.tape import named
 from minidl.testing.checks.call import as_tensor, gradients, leaf
-
-RTOL, ATOL = 1e-5, 1e-6
-
-
-def close(actual, expected, tolerance=RTOL):
-    """max |a - b| <= rtol max |b| + atol, element by element only for values of equal size."""
-    assert actual.shape == expected.shape
-    if not expected.size:
-        return
-    finite = np.isfinite(expected)
-    np.testing.assert_array_equal(np.isfinite(actual), finite)
-    np.testing.assert_array_equal(actual[~finite], expected[~finite])
-    gap = np.abs(actual[finite] - expected[finite]).max(initial=0.0)
-    assert gap <= tolerance * np.abs(expected[finite]).max(initial=0.0) + ATOL
+from tests.parity import close
 
 
 @pytest.mark.parametrize("name", kernels.CPU)

@@ -26,11 +26,6 @@ def _new(n: int, channels: int, size: Sizes) -> np.ndarray:
     return np.empty((n, *size, channels), np.float32)
 
 
-def _images(y: np.ndarray) -> np.ndarray:
-    """(N, ..., C) -> (N, C, ...), a view"""
-    return np.moveaxis(y, -1, 1)
-
-
 def _is_product(kernel: Sizes, stride: Sizes, padding: Sizes, groups: int) -> bool:
     return groups == 1 and max(kernel) == max(stride) == 1 and not any(padding)
 
@@ -77,6 +72,36 @@ def _plan(
     return plan(n, *sizes, *steps, turned)
 
 
+def _convolve(
+    x: np.ndarray,
+    weight: np.ndarray,
+    y: np.ndarray,
+    stride: Sizes,
+    padding: Sizes,
+    dilation: Sizes,
+    groups: int,
+    turned: bool,
+) -> np.ndarray:
+    """Writes the convolution of x into y, both (N, ..., channels), and returns y as images.
+
+    turned: the map the other way, from outputs to inputs, which is the input's gradient.
+    """
+    n, *source, channels = x.shape
+    out, filters = y.shape[1:-1], y.shape[-1]
+    kernel = weight.shape[2:]
+    if _is_product(kernel, stride, padding, groups):
+        matrix = weight.reshape(weight.shape[:2])  # (O, C)
+        matrix = matrix if turned else matrix.T
+        gemm.multiply(x.reshape(-1, channels), matrix, y.reshape(-1, filters))
+    elif _is_winograd(channels, filters, out, kernel, stride, dilation, groups):
+        winograd.convolve(x, weight, padding, turned, y)
+    else:
+        steps = stride, padding, dilation
+        places = _plan(n, source, out, (channels, filters), groups, kernel, *steps, turned)
+        conv_direct.convolve(x, weight, places, groups, turned, y)
+    return layout.from_pixels(y)
+
+
 def convolution(
     input: np.ndarray,
     weight: np.ndarray,
@@ -86,21 +111,9 @@ def convolution(
     groups: int,
 ) -> np.ndarray:
     x = layout.pixels(input)  # (N, ..., C)
-    n, *source, channels = x.shape
-    filters, _, *kernel = weight.shape
-    out = _out_sizes(source, kernel, stride, padding, dilation)
-    y = _new(n, filters, out)
-    if _is_product(kernel, stride, padding, groups):
-        matrix = weight.reshape(filters, channels).T
-        gemm.multiply(x.reshape(-1, channels), matrix, y.reshape(-1, filters))
-        return _images(y)
-    if _is_winograd(channels, filters, out, kernel, stride, dilation, groups):
-        winograd.convolve(x, weight, padding, False, y)
-        return _images(y)
-    steps = stride, padding, dilation
-    places = _plan(n, source, out, (channels, filters), groups, kernel, *steps, False)
-    conv_direct.convolve(x, weight, places, groups, False, y)
-    return _images(y)
+    out = _out_sizes(x.shape[1:-1], weight.shape[2:], stride, padding, dilation)
+    y = _new(len(x), len(weight), out)
+    return _convolve(x, weight, y, stride, padding, dilation, groups, False)
 
 
 def convolution_input(
@@ -113,21 +126,8 @@ def convolution_input(
     groups: int,
 ) -> np.ndarray:
     g = layout.pixels(grad_output)  # (N, ..., O)
-    n, *source, filters = g.shape
-    _, per_group, *kernel = weight.shape
-    channels = per_group * groups
-    x = _new(n, channels, size)
-    if _is_product(kernel, stride, padding, groups):
-        matrix = weight.reshape(filters, channels)
-        gemm.multiply(g.reshape(-1, filters), matrix, x.reshape(-1, channels))
-        return _images(x)
-    if _is_winograd(filters, channels, size, kernel, stride, dilation, groups):
-        winograd.convolve(g, weight, padding, True, x)
-        return _images(x)
-    steps = stride, padding, dilation
-    places = _plan(n, source, size, (filters, channels), groups, kernel, *steps, True)
-    conv_direct.convolve(g, weight, places, groups, True, x)
-    return _images(x)
+    x = _new(len(g), weight.shape[1] * groups, size)
+    return _convolve(g, weight, x, stride, padding, dilation, groups, True)
 
 
 def convolution_weight(

@@ -37,7 +37,7 @@ from . import jit, parallel, prange
 from .conv_direct import aligned, copy_box, packed, unpack
 from .vector import LANES, VECTOR, data, load, multiply_block, store
 
-TILE, READ, PLACES = 4, 6, 36  # outputs of a tile along one side, its inputs, and their square
+TILE, PLACES = 4, 36  # outputs of a tile along one side, and the square of its inputs (6 x 6)
 PANEL = 2 * LANES  # columns that lie together: what block_8x2 reads
 ROWS = 8
 

@@ -14,7 +14,7 @@ import minidl
 from minidl import nn, optim, randint, randn
 from minidl.nn import functional as F
 
-from .cpu import threads
+from .kernels.cpu import threads
 
 
 def step(module: nn.Module | Callable, *inputs: minidl.Tensor) -> None:
