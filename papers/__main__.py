@@ -93,7 +93,8 @@ def parser(name: str, module) -> argparse.ArgumentParser:
         result.add_argument(
             "--" + field.name.replace("_", "-"),
             type=converter(type(field.default), field.metadata["least"]),
-            metavar=type(field.default).__name__.upper(),
+            choices=field.metadata["choices"],
+            metavar=None if field.metadata["choices"] else type(field.default).__name__.upper(),
             help=f"{field.metadata['meaning']} ({field.default!r})".replace("%", "%%"),
         )
     return result

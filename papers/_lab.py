@@ -6,14 +6,12 @@ A paper file defines
     SMOKE, FULL  the settings that `--smoke` and `--full` change
     load(config, size)   the data sets, or an error that says how to get them
     measure(run, *data)  the experiment, in stages (`run.stage`); it states claims (`run.claim`)
-and spells its training loops out. They walk `Training.epochs` and `Training.batches`; that is all
-that Ctrl-C and `--resume` need: what is done is skipped.
+and spells its training loops out. They walk `Training.epochs` and `.batches`, or `.updates`, or
+`.steps`; that is all that Ctrl-C and `--resume` need: what is done is skipped.
 """
 
 import contextlib
 import dataclasses
-import json
-import math
 import os
 import shutil
 import signal
@@ -28,17 +26,13 @@ import minidl
 from minidl import nn
 
 from . import _record
-
-CHECKPOINT_SECONDS = 30  # what a killed run loses at most, if a checkpoint is quickly written
-LOG_EVERY = 20  # steps in a line of log.jsonl and in a point of a curve
+from ._training import NotFinite as NotFinite
+from ._training import Training as Training
+from ._training import skip
 
 
 class Misuse(Exception):
     """Something to put right before any work is done."""
-
-
-class NotFinite(ArithmeticError):
-    """A loss that is infinite or NaN."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,12 +44,17 @@ class Paper:
     claim: str
     published: int  # parameters of the full-size model
     minutes: float  # that a default run takes on 2 cores
+    items: str = "images"  # what `Training.report` counts
     packages: tuple[str, ...] = ("matplotlib", "tqdm")
 
 
-def setting(default: Any, meaning: str, least: float | None = None) -> Any:
-    """A field of a Config: its default, the sentence that `--help` prints, its least value."""
-    return dataclasses.field(default=default, metadata={"meaning": meaning, "least": least})
+def setting(
+    default: Any, meaning: str, least: float | None = None, choices: tuple | None = None
+) -> Any:
+    """A field of a Config: its default, the sentence that `--help` prints, its least value or the
+    values it can have."""
+    metadata = {"meaning": meaning, "least": least, "choices": choices}
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 @contextlib.contextmanager
@@ -78,7 +77,8 @@ class Run:
         self.stages: dict[str, Any] = {}  # results of the finished ones
         self.curves: dict[str, list] = {}  # name -> [[step, value], ...]
         self.claims: list[dict] = []
-        self.built = self.drawn = self.checkpoint = self.bar = None
+        self.pictures: list[str] = []  # files of the folder
+        self.built = self.checkpoint = self.bar = None
         self.in_step = self.stopping = False
 
     # ------------------------------------------------------------------- for the paper's file
@@ -107,7 +107,7 @@ class Run:
         pause = 0.2 if sys.stderr.isatty() else 10
         how = {"bar_format": form, "mininterval": pause, "smoothing": 0}
         with tqdm(total=steps, desc=title, **how) as self.bar:
-            self.bar.images = 0
+            self.bar.items = 0
             yield
         self.bar = None
 
@@ -119,12 +119,14 @@ class Run:
             claim["holds"] = None
         self.claims.append(claim)
 
-    def keep(self, name: str, model: nn.Module) -> None:
-        """Write the parameters of a trained model to `checkpoints/<name>.safetensors`."""
-        minidl.save(model.state_dict(), self.checkpoints / f"{name}.safetensors")
+    def keep(self, name: str, what: Any) -> None:
+        """Write the state of a trained model, or a tree of tensors, to
+        `checkpoints/<name>.safetensors`."""
+        tree = what.state_dict() if isinstance(what, nn.Module) else what
+        minidl.save(tree, self.checkpoints / f"{name}.safetensors")
 
     def kept(self, name: str) -> dict:
-        """The parameters that `keep` wrote."""
+        """What `keep` wrote."""
         return minidl.load(self.checkpoints / f"{name}.safetensors")
 
     @contextlib.contextmanager
@@ -134,9 +136,15 @@ class Run:
 
         figure = Figure((width, height), layout="constrained")
         yield figure
-        with _record.replacing(self.folder / "figure.png") as path:
+        with self.picture("figure.png") as path:
             figure.savefig(path, format="png", dpi=120)
-        self.drawn = "figure.png"
+
+    @contextlib.contextmanager
+    def picture(self, name: str) -> Iterator[Path]:
+        """The path to write a picture to, as an animated GIF; it is in the record from then on."""
+        with _record.replacing(self.folder / name) as path:
+            yield path
+        self.pictures.append(name)
 
     # ----------------------------------------------------------------------- beginning and end
 
@@ -188,11 +196,11 @@ class Run:
             raise KeyboardInterrupt
         self.stopping = True
 
-    def save(self, stage: str, epoch: int = 0, step: int = 0, recent: Any = (), **parts) -> None:
+    def save(self, stage: str, epoch: int = 0, step: int = 0, recent: Any = None, **parts) -> None:
         """Write the checkpoint that `--resume` reads."""
         self.log.flush()
         state = {name: part.state_dict() for name, part in parts.items() if part is not None}
-        metrics = {"stages": self.stages, "curves": self.curves, "recent": list(recent)}
+        metrics = {"stages": self.stages, "curves": self.curves, "recent": recent or {}}
         metrics["log"] = self.log.tell()
         where = {"stage": stage, "epoch": epoch, "step": step, "metrics": metrics}
         minidl.save({**state, "generator": minidl.get_rng_state(), **where}, self.last)
@@ -200,101 +208,3 @@ class Run:
     def write(self, state: str) -> None:
         """Write `metrics.json`."""
         _record.write(self.folder / "metrics.json", _record.of(self, state))
-
-
-class Training:
-    """The place of one training: at its start, or where the checkpoint of the run has it."""
-
-    def __init__(
-        self, run: Run, stage: str, model: nn.Module, optimizer: Any, schedule: Any = None
-    ) -> None:
-        self.run, self.stage = run, stage
-        self.parts = {"model": model, "optimizer": optimizer, "schedule": schedule}
-        self.epoch = self.step = 0  # finished epochs, finished steps of the present one
-        self.total = -1  # finished steps; -1: no batch yet
-        self.recent: list = []  # loss and accuracy of the steps since the last line of the log
-        self.due = time.monotonic() + CHECKPOINT_SECONDS
-        there = run.checkpoint or {}
-        if there.get("stage") == stage and "model" in there:
-            for name, part in self.parts.items():
-                if part is not None:
-                    part.load_state_dict(there[name])
-            self.epoch, self.step = there["epoch"], there["step"]
-            self.recent = there["metrics"]["recent"]
-            minidl.set_rng_state(there["generator"])
-
-    def epochs(self, count: int) -> Iterator[int]:
-        """The numbers of the epochs that are not finished."""
-        while self.epoch < count:
-            yield self.epoch
-            self.epoch, self.step = self.epoch + 1, 0
-
-    def batches(self, loader: Any) -> Iterator[Any]:
-        """The batches of this epoch that are not done. Ctrl-C stops the run between two of them."""
-        first, self.total = self.total < 0, self.epoch * len(loader) + self.step
-        if first and self.run.bar is not None:
-            skip(self.run.bar, self.total)
-        loader.set_epoch(self.epoch, skip=self.step)
-        for batch in loader:
-            self.run.in_step = True
-            yield batch
-            self.step, self.total = self.step + 1, self.total + 1
-            if self.run.stopping or time.monotonic() > self.due:
-                self.save()
-            self.run.in_step = False
-            if self.run.stopping:
-                raise KeyboardInterrupt
-
-    def save(self) -> None:
-        began = time.monotonic()
-        self.run.save(self.stage, self.epoch, self.step, self.recent, **self.parts)
-        ended = time.monotonic()
-        self.due = ended + max(CHECKPOINT_SECONDS, 20 * (ended - began))  # 5 % of the time at most
-
-    def checked(self, objective: Callable, *arguments: Any) -> Any:
-        """`objective(*arguments)`, of which the first is the loss. If that is not finite, raises
-        NotFinite with the step and the op, which a second time in anomaly mode finds."""
-        before = minidl.get_rng_state()
-        values = objective(*arguments)
-        if math.isfinite(values[0].item()):
-            return values
-        where = f"{self.stage}: the loss is {values[0].item()} at step {self.total + 1}"
-        for name, parameter in self.parts["model"].named_parameters():
-            if not minidl.isfinite(parameter).all():
-                raise NotFinite(f"{where}: {name} was not finite before it")
-        minidl.set_rng_state(before)
-        try:
-            with minidl.autograd.detect_anomaly():
-                objective(*arguments)[0].backward()
-        except RuntimeError as error:
-            raise NotFinite(f"{where}: {error}") from error
-        raise NotFinite(f"{where}: no op made a nan; the loss is too large for its dtype")
-
-    def report(self, loss: float, accuracy: float, images: int) -> None:
-        """Show how this step went; log the means of every LOG_EVERY steps, add them to curves."""
-        self.recent.append([loss, accuracy])
-        bar = self.run.bar
-        if bar is not None:
-            bar.images += images
-            speed = bar.images / max(time.time() - bar.start_t, 1e-9)
-            text = f"loss {loss:.3f}, accuracy {accuracy:.0%}, {speed:,.0f} images/s"
-            bar.set_postfix_str(text, refresh=False)
-            bar.update()
-        if (self.total + 1) % LOG_EVERY == 0:
-            loss, accuracy = (sum(v) / len(v) for v in zip(*self.recent, strict=True))
-            line = {"stage": self.stage, "epoch": self.epoch, "step": self.total + 1}
-            line |= {"loss": loss, "accuracy": accuracy}
-            self.run.log.write(json.dumps(line) + "\n")
-            self.curve(f"{self.stage}: loss", loss, self.total + 1)
-            self.curve(f"{self.stage}: accuracy", accuracy, self.total + 1)
-            self.recent = []
-
-    def curve(self, name: str, value: float, step: int) -> None:
-        """Add a point to a curve of the record."""
-        self.run.curves.setdefault(name, []).append([step, value])
-
-
-def skip(bar: Any, steps: int) -> None:
-    """Move a bar over steps of an earlier session; they do not count for its speed."""
-    bar.n, bar.initial = bar.n + steps, bar.initial + steps
-    bar.refresh()

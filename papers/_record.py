@@ -69,7 +69,9 @@ def of(run: Any, state: str) -> dict:
     record |= {"date": datetime.date.today().isoformat(), "machine": machine(run.device)}
     record |= {"minidl": minidl.__version__, "minutes": round(run.minutes, 2)}
     record |= {"data": data_entry(run.data), "config": dataclasses.asdict(run.config)}
-    record |= {"claims": run.claims, "curves": run.curves, "figure": run.drawn}
+    record |= {"claims": run.claims, "curves": run.curves}
+    record |= {"figure": "figure.png" if "figure.png" in run.pictures else None}
+    record |= {"pictures": run.pictures}
     record |= {"params": {"built": run.built, "published": run.paper.published}}
     return record | {"stages": run.stages}
 

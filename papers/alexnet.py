@@ -146,7 +146,7 @@ def train(run, stage, model, data, epochs, rate, decay=0.0, falling=True):
             loss.backward()
             optimizer.step()
             schedule.step()
-            at.report(loss.item(), right.item(), len(x))
+            at.report(loss.item(), len(x), accuracy=right.item())
 
 
 def samples(run, data):
@@ -217,7 +217,7 @@ def full_alexnet(run, images, colours):
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
-                at.report(loss.item(), right.item(), len(x))
+                at.report(loss.item(), len(x), accuracy=right.item())
             error, _ = _imagenet.errors(run, model, val_loader, mean, _imagenet.CENTRE)
             at.curve("validation error, %", error, epoch + 1)
             plateau.step(error)

@@ -99,7 +99,7 @@ def train(run, stage, model, data, seed, longest):
             schedule.step()
             if longest is not None:
                 shorten(model, longest)
-            at.report(loss.item(), right.item(), len(x))
+            at.report(loss.item(), len(x), accuracy=right.item())
 
 
 def trial(run, data, stage, seed, visible, hidden):

@@ -131,11 +131,11 @@ def press(monkeypatch, after):
     left = [after]
     report = _lab.Training.report
 
-    def pressing(self, *arguments):
+    def pressing(self, *arguments, **values):
         left[0] -= 1
         if left[0] == 0:
             os.kill(os.getpid(), signal.SIGINT)
-        report(self, *arguments)
+        report(self, *arguments, **values)
 
     monkeypatch.setattr(_lab.Training, "report", pressing)
 

@@ -83,7 +83,8 @@ def test_a_run_leaves_its_record(start, capsys):
 def test_the_record_has_the_keys_of_the_gallery(start):
     start("toy")
     keys = "schema paper commit dirty date machine minidl minutes data config claims curves figure"
-    assert set(record_of("runs/toy")) == {*keys.split(), "params", "state", "size", "stages"}
+    more = "params state size stages pictures"
+    assert set(record_of("runs/toy")) == {*keys.split(), *more.split()}
 
 
 def test_the_commit_is_that_of_the_clone(tmp_path, monkeypatch):
@@ -126,11 +127,11 @@ def press(monkeypatch, after):
     seen = []
     report = _lab.Training.report
 
-    def pressing(self, *arguments):
+    def pressing(self, *arguments, **values):
         seen.append(self.total)
         if len(seen) == after:
             os.kill(os.getpid(), signal.SIGINT)
-        report(self, *arguments)
+        report(self, *arguments, **values)
 
     monkeypatch.setattr(_lab.Training, "report", pressing)
 
@@ -173,12 +174,12 @@ sys.modules["papers.toy"] = toy
 _lab.Training.due = property(lambda self: 0, lambda self, time: None)  # save after each step
 report, save = _lab.Training.report, _lab.Training.save
 steps = []
-def reporting(self, *arguments):
+def reporting(self, *arguments, **values):
     steps.append(1)
     if len(steps) == 46:
         self.run.log.flush()
         os.kill(os.getpid(), signal.SIGKILL)
-    report(self, *arguments)
+    report(self, *arguments, **values)
 _lab.Training.report = reporting
 _lab.Training.save = lambda self: save(self) if len(steps) < 33 else None
 __main__.run("toy", ["--out", "parts"])

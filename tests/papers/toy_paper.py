@@ -72,7 +72,7 @@ def train(run, stage):
             loss.backward()
             optimizer.step()
             schedule.step()
-            at.report(loss.item(), right.item(), len(x))
+            at.report(loss.item(), len(x), accuracy=right.item())
         model.eval()
         at.curve("after each epoch", objective(model, *data.tensors, "")[0].item(), epoch + 1)
     run.keep(stage, model)
