@@ -3,6 +3,7 @@
 python -m papers                    the papers, and how their last runs went
 python -m papers alexnet            run one; --help shows its settings
 python -m papers verify --seeds 3   measure the claims of all papers (or of the named) again
+python -m papers report             write what was measured to runs/index.html
 """
 
 import argparse
@@ -16,9 +17,9 @@ from pathlib import Path
 import minidl
 from minidl.datasets import CorruptData, MissingData
 
-from . import _lab, _record
+from . import _lab, _record, _report
 
-KEPT_MINUTES = 10  # an unfinished run longer than this is not overwritten
+KEPT_MINUTES = 10  # a run longer than this is not overwritten
 FOUND_FALSE, MISUSED, STOPPED = 1, 2, 130  # exit codes
 
 
@@ -32,6 +33,8 @@ def main(arguments: list[str]) -> int:
             print(listing())
         elif name == "verify":
             return verify(rest)
+        elif name == "report":
+            report(rest)
         else:
             require(name)
             run(name, rest)
@@ -60,7 +63,7 @@ def require(name: str) -> None:
     """Raise Misuse, with the nearest name, if there is no such paper."""
     known = names()
     if name not in known:
-        near = difflib.get_close_matches(name, [*known, "verify"], n=1, cutoff=0.4)
+        near = difflib.get_close_matches(name, [*known, "verify", "report"], n=1, cutoff=0.4)
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise _lab.Misuse(f"no paper {name!r}; {hint}there are: {', '.join(known)}")
 
@@ -80,7 +83,8 @@ def parser(name: str, module) -> argparse.ArgumentParser:
     """The command line of a paper: where and how to run, and every field of its Config."""
     result = argparse.ArgumentParser(
         prog=f"python -m papers {name}",
-        description=f"{module.PAPER.title} ({module.PAPER.year}). {module.PAPER.claim}",
+        description=module.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         argument_default=argparse.SUPPRESS,
     )
     size = result.add_mutually_exclusive_group()
@@ -126,10 +130,12 @@ def run(name: str, arguments: list[str]) -> _lab.Run:
     old = _record.read(folder)
     if resume:
         given = old_config(folder, old, name, size, given)
-    elif old and old["state"] != "finished" and old["minutes"] > KEPT_MINUTES:
+    elif old and old["minutes"] > KEPT_MINUTES:
+        finished = old["state"] == "finished"
+        what = "a finished run" if finished else "an unfinished run: go on with --resume, or"
         raise _lab.Misuse(
-            f"{folder} holds {old['minutes']:.0f} minutes of an unfinished run: go on with "
-            "--resume, or name another --out, or delete it"
+            f"{folder} holds {old['minutes']:.0f} minutes of {what}{':' * finished} name another "
+            "--out, or delete it"
         )
     changes = {"default": {}, "smoke": module.SMOKE, "full": module.FULL}[size]
     config = module.Config(**{**changes, **given})
@@ -193,6 +199,19 @@ def verify(arguments: list[str]) -> int:
             failed = failed or False in held
     print("\n" + _record.table(rows))
     return FOUND_FALSE if failed else 0
+
+
+def report(arguments: list[str]) -> None:
+    """Write one page of all runs."""
+    options = argparse.ArgumentParser(
+        prog="python -m papers report",
+        description="Write one static page: claims, figures, data and time of every paper's runs.",
+    )
+    options.add_argument(
+        "--out", type=Path, default=Path("runs"), help="folder of the runs and of the page (runs)"
+    )
+    folder = options.parse_args(arguments).out
+    print(_report.write({name: paper(name) for name in names()}, folder))
 
 
 if __name__ == "__main__":

@@ -134,9 +134,13 @@ def claims_table(claims: list[dict]) -> str:
     """claim, measured, threshold, holds"""
     rows = [("claim", "measured", "threshold", "holds")]
     for claim in claims:
-        measured = " against ".join(summary(v) for v in (claim["ours"], claim["baseline"]) if v)
-        rows.append((claim["text"], measured, claim["threshold"], VERDICT[claim["holds"]]))
+        rows.append((claim["text"], measured(claim), claim["threshold"], VERDICT[claim["holds"]]))
     return table(rows)
+
+
+def measured(claim: dict) -> str:
+    """Ours, against the baseline if there is one."""
+    return " against ".join(summary(v) for v in (claim["ours"], claim["baseline"]) if v)
 
 
 def summary(values: list[float | None]) -> str:

@@ -48,7 +48,7 @@ class Config(dropout.Config):
     epochs: int = setting(6, "(a), full: passes over the images.", 1)
     rate: float = setting(0.02, "(a), full: learning rate at the start.", 0)
     weight_decay: float = setting(5e-4, "(a), full: weight decay.", 0)
-    data: str = setting("mnist", "(a), (c): data set; `fashion_mnist` is harder.")
+    data: str = setting("mnist", "(a), (c): data set.", choices=("mnist", "fashion_mnist"))
     small_images: int = setting(6000, "(a), (c): training images.", 100)
     test_images: int = setting(10_000, "(a): test images.", 1)
     race_epochs: int = setting(4, "(c): passes over the images.", 1)

@@ -1,5 +1,6 @@
 """The machinery of the papers, on a paper that takes a tenth of a second."""
 
+import itertools
 import json
 import os
 import re
@@ -14,8 +15,9 @@ import toy_paper as toy
 
 import minidl
 from minidl import datasets
+from minidl.utils.data import DataLoader, TensorDataset
 from papers import __main__ as command
-from papers import _lab, _record
+from papers import _lab, _record, _report
 
 ROOT = Path(__file__).parents[2]
 
@@ -190,6 +192,50 @@ __main__.run("toy", ["--out", "parts"])
     assert minidl.load("parts/checkpoints/last.safetensors")["step"] == 2
     start("toy", "--out", "parts", "--resume")
     assert outcome("parts") == outcome("whole")
+
+
+class Walked:
+    """As much of a run as a `Training` needs, stopped in its step number `stop`."""
+
+    bar = checkpoint = None
+    in_step = stopping = False
+
+    def __init__(self, stop=None, checkpoint=None):
+        self.stop, self.checkpoint, self.seen = stop, checkpoint, []
+
+    def save(self, stage, epoch, step, recent, **parts):
+        where = {"stage": stage, "epoch": epoch, "step": step, "metrics": {"recent": recent}}
+        states = {name: part.state_dict() for name, part in parts.items() if part is not None}
+        self.saved = {**where, **states, "generator": minidl.get_rng_state()}
+
+    def walk(self, how, count):
+        model, data = minidl.nn.Linear(1, 1), TensorDataset(minidl.arange(7))
+        loader = DataLoader(data, 2, shuffle=True, generator=minidl.Generator().manual_seed(3))
+        at = _lab.Training(self, "walk", model, minidl.optim.SGD(model.parameters(), 0.1))
+        steps = at.updates(loader, count) if how == "updates" else at.steps(count)
+        for step in steps:
+            assert self.in_step
+            self.seen.append(step if how == "steps" else step[0].tolist())
+            self.stopping = len(self.seen) == self.stop
+        assert at.total == count and not self.in_step
+        return self.seen
+
+
+@pytest.mark.parametrize("how", ["updates", "steps"])
+@pytest.mark.parametrize("count", [1, 3, 4, 10])
+def test_trainings_by_updates_and_by_steps_go_on_where_they_stopped(how, count):
+    whole = Walked().walk(how, count)
+    assert len(whole) == count
+    if how == "steps":
+        assert whole == list(range(count))
+    elif count == 10:  # four batches are an epoch
+        for epoch in (whole[:4], whole[4:8]):
+            assert sorted(itertools.chain(*epoch)) == list(range(7))
+    for stop in range(1, count + 1):
+        first = Walked(stop)
+        with pytest.raises(KeyboardInterrupt):
+            first.walk(how, count)
+        assert first.seen + Walked(checkpoint=first.saved).walk(how, count) == whole
 
 
 def test_resuming_a_finished_run_trains_nothing(start, monkeypatch):
@@ -389,7 +435,7 @@ def test_resume_takes_the_settings_and_refuses_others(start, monkeypatch):
     assert (record["state"], record["size"], record["config"]["epochs"]) == ("finished", "smoke", 2)
 
 
-def test_hours_of_an_unfinished_run_are_not_overwritten(start, monkeypatch):
+def test_hours_of_a_run_are_not_overwritten(start, monkeypatch):
     with monkeypatch.context() as patch:
         press(patch, 9)
         with pytest.raises(KeyboardInterrupt):
@@ -398,7 +444,10 @@ def test_hours_of_an_unfinished_run_are_not_overwritten(start, monkeypatch):
     path = Path("runs/toy/metrics.json")
     record = record_of("runs/toy") | {"state": "interrupted", "minutes": 200.0}
     path.write_text(json.dumps(record))
-    with pytest.raises(_lab.Misuse, match="runs/toy holds 200 minutes of an unfinished run"):
+    with pytest.raises(_lab.Misuse, match="runs/toy holds 200 minutes of an unfinished run: go on"):
+        start("toy")
+    path.write_text(json.dumps(record | {"state": "finished"}))
+    with pytest.raises(_lab.Misuse, match="holds 200 minutes of a finished run: name another"):
         start("toy")
 
 
@@ -436,3 +485,69 @@ def test_a_failed_claim_is_printed_as_failed(start, capsys):
 def test_files_stay_readable(path):
     lines = len(path.read_text().splitlines())
     assert lines <= (300 if path.name.startswith("_") else 350)
+
+
+# ------------------------------------------------------------------------------------------ report
+
+
+def page_of(folder="runs"):
+    return (Path(folder) / "index.html").read_text()
+
+
+def test_the_page_of_all_runs(start, monkeypatch, capsys):
+    monkeypatch.setattr(_report, "measured_at_this_commit", lambda name, record: True)
+    assert command.main(["report"]) == 0
+    assert capsys.readouterr().out == "runs/index.html\n"
+    assert "Not measured yet: <code>python -m papers toy</code>" in page_of()
+    start("toy", "--spoil", "claim")
+    assert command.main(["report"]) == 0
+    page = page_of()
+    assert page.index("ImageNet classification") < page.index("Toys")
+    assert '<td class="yes">holds</td>' in page  # 1 is 1
+    assert '<td class="no">does not hold</td>' in page  # both learn
+    assert '<td class="open">reported, not judged</td>' in page
+    assert "&gt;= 0" in page and "0.9 (table 1, large)" in page
+    assert '<img src="toy/figure.png"' in page
+    assert "data: points (made)" in page
+    assert "1 claims hold, 1 do not, 1 are reported" in page
+
+
+def test_the_page_says_what_was_not_measured_at_this_commit(start):
+    start("toy")
+    path = Path("runs/toy/metrics.json")
+    path.write_text(json.dumps(record_of("runs/toy") | {"dirty": True}))
+    assert command.main(["report"]) == 0
+    assert "not measured at this commit" in page_of() and 'class="yes"' not in page_of()
+
+
+def test_a_record_is_of_this_commit_until_the_paper_changes(tmp_path, monkeypatch):
+    def git(*words):
+        identity = ["-c", "user.name=a", "-c", "user.email=a@b"]
+        done = subprocess.run(
+            ["git", *identity, *words], cwd=tmp_path, check=True, capture_output=True, text=True
+        )
+        return done.stdout.strip()
+
+    git("init", "-q")
+    for name in ("toy.py", "other.py"):
+        (tmp_path / name).write_text("1\n")
+    git("add", ".")
+    git("commit", "-qm", "papers")
+    record = {"commit": git("rev-parse", "--short", "HEAD"), "dirty": False}
+    monkeypatch.setattr(_report, "__file__", str(tmp_path / "_report.py"))
+    (tmp_path / "other.py").write_text("2\n")
+    git("commit", "-qam", "another")
+    assert _report.measured_at_this_commit("toy", record)
+    assert not _report.measured_at_this_commit("other", record)
+    assert not _report.measured_at_this_commit("toy", record | {"dirty": True})
+    assert not _report.measured_at_this_commit("toy", record | {"commit": None})
+    (tmp_path / "toy.py").write_text("2\n")
+    assert not _report.measured_at_this_commit("toy", record)
+
+
+def test_the_page_lists_the_other_runs(start, monkeypatch):
+    start("toy", "--smoke", "--out", "runs/small")
+    assert command.main(["verify", "toy", "--seeds", "2", "--seed", "5"]) == 0
+    assert command.main(["report"]) == 0
+    assert "verify/toy-6 (default, seed 6): finished on" in page_of()
+    assert "small" not in page_of()
