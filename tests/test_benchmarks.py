@@ -10,8 +10,8 @@ import pytest
 import minidl
 from minidl.testing import to_numpy
 from tests.benchmarks import __main__ as command
-from tests.benchmarks import chart, child, machine, ops, report
-from tests.benchmarks.workloads import WORKLOADS
+from tests.benchmarks import chart, child, machine, memory, ops, report
+from tests.benchmarks.workloads import WORKLOADS, Workload
 
 # What PyTorch 2.13 computes in the first two steps, from the same weights and batches.
 PYTORCH = {
@@ -97,6 +97,26 @@ def test_op_by_op(smoke):
         "Adam 50 x 20k step",
         "geometric mean",
     ]
+
+
+def test_the_peak_of_memory_has_everything_that_is_live():
+    """A product of large matrices: its inputs, its result, the gradients of result and weight."""
+    side, model = 1000, minidl.nn.Linear(1000, 1000, bias=False)
+    x = minidl.randn(side, side)
+    workload = Workload(model, (x,), lambda model, x: (model(x) ** 2).mean())
+    square = 4 * side * side
+    assert 4 * square <= memory.peak(minidl, workload) <= 7 * square
+
+
+def test_memory_is_compared():
+    runs = [
+        {"work": "memory,cnn", "contender": "minidl", "peak": 60e6},
+        {"work": "memory,cnn", "contender": "torch", "peak": 80e6},
+        {"work": "memory,tiny", "contender": "minidl", "peak": 1e6},
+    ]
+    lines = report.memory(runs).splitlines()
+    assert lines[2].split() == ["cnn", "60", "80", "0.75"]
+    assert lines[3].split() == ["tiny", "1", "-", "-"]
 
 
 def test_unknown_names_are_refused(capsys):

@@ -4,6 +4,7 @@ python -m tests.benchmarks                     every workload against PyTorch
 python -m tests.benchmarks gpt lstm            only these
 python -m tests.benchmarks --ops               op by op, minidl and PyTorch
 python -m tests.benchmarks --ops conv gelu     only those with these words in their names
+python -m tests.benchmarks --memory            the peak of live memory in a step, and PyTorch's
 python -m tests.benchmarks --against torch channels-last compile jax
 
 Each contender runs in a process of its own. In each round they take turns, so that whatever else
@@ -43,12 +44,14 @@ def main(arguments: list[str]) -> int:
     work = options.work or list(WORKLOADS)
     if options.ops:
         work = [",".join(["ops", *options.work])]
+    if options.memory:
+        work, options.against, options.rounds = [f"memory,{w}" for w in work], ["torch"], 1
     try:
         results = measure(options, work)
     except Failed as error:
         print(error, file=sys.stderr)
         return 1
-    print(report.text(results))
+    print(report.memory(results["runs"]) if options.memory else report.text(results))
     if options.out is not None:
         write(results, options.out)
     return 0
@@ -62,6 +65,7 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("work", nargs="*", metavar="NAME", help=f"of {', '.join(WORKLOADS)}")
     made.add_argument("--ops", action="store_true", help="op by op instead of workloads")
+    made.add_argument("--memory", action="store_true", help="memory instead of time")
     made.add_argument("--against", nargs="+", choices=OTHERS, default=["torch"], metavar="OTHER")
     made.add_argument("--threads", type=int, default=2, help="for each contender (2)")
     made.add_argument("--rounds", type=int, default=3, help="processes of each contender (3)")

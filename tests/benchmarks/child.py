@@ -1,7 +1,8 @@
 """One contender in its own process: `python -m tests.benchmarks.child CONTENDER WORK SECONDS`.
 
 Prints one JSON object: the median time of a step in seconds, the losses of the first steps, and
-what the contender runs on. WORK names a workload, or is "ops,WORD,..." with words in names of ops.
+what the contender runs on. WORK names a workload, or is "ops,WORD,..." with words in names of ops, or is
+"memory,WORKLOAD": then the peak of memory is measured instead of time.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from . import machine
+from . import machine, memory
 from .ops import CASES, chosen
 from .workloads import WORKLOADS, Workload
 
@@ -34,6 +35,8 @@ def main(contender: str, work: str, seconds: float) -> dict:
     if work.startswith("ops"):
         if contender in ("minidl", "torch"):
             found = {"times": time_ops(library, chosen(work.split(",")[1:]), seconds)}
+    elif work.startswith("memory"):
+        found = {"peak": memory.peak(library, WORKLOADS[work.split(",")[1]](library))}
     elif (step := step_of(contender, library, work)) is not None:
         found = time_steps(step, seconds)
     return found | {"about": machine.about(library)}

@@ -17,6 +17,17 @@ def text(results: dict) -> str:
     return "\n".join([table(rows(flat(runs), others)), "", *footer(results)])
 
 
+def memory(runs: list[dict]) -> str:
+    """The peaks of memory, in megabytes, and minidl's divided by PyTorch's."""
+    made = [["step", "minidl MB", "torch MB", "ratio"]]
+    for work in unique(run["work"] for run in runs):
+        peaks = {run["contender"]: run["peak"] / 1e6 for run in runs if run["work"] == work}
+        own, theirs = peaks["minidl"], peaks.get("torch")
+        compared = ["-", "-"] if theirs is None else [f"{theirs:.3g}", f"{own / theirs:.2f}"]
+        made.append([work.partition(",")[2], f"{own:.3g}", *compared])
+    return table(made)
+
+
 def rows(runs: list[dict], others: list[str]) -> list[list[str]]:
     """One row for each workload or op, and the geometric means."""
     head = ["step", "minidl ms"]

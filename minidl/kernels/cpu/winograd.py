@@ -407,9 +407,9 @@ def _untransform_kernels(du, size, sums):
             )  # fmt: skip
 
 
-PARTS = 8
+PARTS = 6
 SMALL = 2**18  # numbers in dU that stay in the fast memory next to a core
-BLOCK = 2**22  # numbers in V and dM: dU is read and written once for each block of tiles
+BLOCK = 3 * 2**18  # numbers in V and dM: dU is read and written once for each block of tiles
 
 
 def weight_gradient(
@@ -436,11 +436,12 @@ def weight_gradient(
             end = min(items, begin + most)
             count = _tiles_before(end, n, group, bands, rows, down, across)
             count -= _tiles_before(begin, n, group, bands, rows, down, across)
-            v = np.empty(PLACES * (count * channels + LANES), np.float32)
-            dm = np.empty(PLACES * (count * filters + LANES), np.float32)
             _gradient_together(
-                work, n, group, rows, begin, end, *images, *gradient, count, v, dm, du[0]
-            )
+                work, n, group, rows, begin, end, *images, *gradient, count,
+                np.empty(PLACES * (count * channels + LANES), np.float32),
+                np.empty(PLACES * (count * filters + LANES), np.float32),
+                du[0],
+            )  # fmt: skip
     sums = np.empty((len(du), 1, 9 * channels, filters), np.float32)
     _untransform_kernels(du.size, du, size, sums)
     unpack(sums.size, sums, channels, 9, out.reshape(-1))
