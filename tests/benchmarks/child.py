@@ -1,8 +1,8 @@
 """One contender in its own process: `python -m tests.benchmarks.child CONTENDER WORK SECONDS`.
 
 Prints one JSON object: the median time of a step in seconds, the losses of the first steps, and
-what the contender runs on. WORK names a workload, or is "ops,WORD,..." with words in names of ops, or is
-"memory,WORKLOAD": then the peak of memory is measured instead of time.
+what the contender runs on. WORK names a workload, or is "ops,WORD,..." with words in names of ops,
+or is "memory,WORKLOAD": then the peak of memory is measured instead of time.
 """
 
 from __future__ import annotations
