@@ -1,6 +1,6 @@
 """Hello, tensor
 Idea     Write the formula, ask for the slopes, walk downhill: a network learns the sine.
-Run      python examples/hello_tensor.py      (1 s)
+Run      python examples/hello_tensor.py      (1 s; on a GPU: --device cuda)
 You will see
     step   0   mean squared error 0.5150
     step 100   mean squared error 0.0019
@@ -14,15 +14,21 @@ Try      `import torch` in the first line of code: the same text prints the same
 Next     your_own_op.py
 """
 
+import argparse
+
 import minidl as torch
 
-x = torch.linspace(-3, 3, 61).reshape(61, 1)  # (N, 1)
+parser = argparse.ArgumentParser(description="A network learns the sine.")
+parser.add_argument("--device", default="cpu", help="cpu or cuda (cpu)")
+device = parser.parse_args().device
+
+x = torch.linspace(-3, 3, 61, device=device).reshape(61, 1)  # (N, 1)
 y = torch.sin(x)  # (N, 1)
 
 # Sixteen smooth steps along the x axis. What is learned: how steep, where, how high.
-slope = torch.ones(1, 16, requires_grad=True)
-place = torch.linspace(-3, 3, 16, requires_grad=True)
-height = torch.zeros(16, 1, requires_grad=True)
+slope = torch.ones(1, 16, device=device, requires_grad=True)
+place = torch.linspace(-3, 3, 16, device=device, requires_grad=True)
+height = torch.zeros(16, 1, device=device, requires_grad=True)
 
 
 def network(x):
@@ -39,5 +45,5 @@ for step in range(501):
             parameter -= 0.1 * parameter.grad
             parameter.grad = None
 
-one = torch.ones(1, 1)
+one = torch.ones(1, 1, device=device)
 print(f"sin(1) is {torch.sin(one).item():.3f}, the network says {network(one).item():.3f}")

@@ -1,6 +1,7 @@
 """The command line: `minidl <verb>`, which is `python -m minidl <verb>`."""
 
 import argparse
+import ctypes
 import logging
 import os
 import platform
@@ -128,6 +129,8 @@ def examine() -> int:
         ("scipy", version("scipy") or "missing: pip install scipy"),
         ("numba", numba()),
         ("cupy", cupy()),
+        ("driver", driver()),
+        ("gpu", gpus()),
         *data(),
         ("caches", caches()),
     ]
@@ -177,16 +180,52 @@ def numba() -> str:
 
 
 def cupy() -> str:
-    """The GPU as `minidl.device` finds it, or what it says is missing."""
+    """CuPy's version, or which extra to install: that of the CUDA version that the driver knows."""
+    names = [d.metadata["Name"] or "" for d in metadata.distributions()]
+    found = sorted({n for n in names if n == "cupy" or n.startswith(("cupy-cuda", "cupy-rocm"))})
+    if not found:
+        extra = "cuda13" if driver_version() >= 13000 else "cuda12"
+        return f"missing, needed for device='cuda' only: pip install 'minidl[{extra}]'"
+    text = ", ".join(f"{version(name)} ({name})" for name in found)
+    if len(found) > 1:
+        return f"{text}: they overwrite each other; uninstall all but one"
+    if os.environ.get("MINIDL_CUDA") == "standin":
+        return f"{text}, not used: MINIDL_CUDA=standin chooses a stand-in without a GPU"
+    return text
+
+
+def driver() -> str:
+    """Which CUDA version NVIDIA's driver knows."""
+    known = driver_version()
+    if known == 0:
+        where = "https://www.nvidia.com/drivers"
+        return f"missing, needed for device='cuda' only: install NVIDIA's, {where}"
+    text = f"knows CUDA {known // 1000}.{known % 1000 // 10}"
+    return text if known >= 12000 else f"{text}: too old for CuPy, which needs 12.0; update it"
+
+
+def driver_version() -> int:
+    """1000 * major + 10 * minor of the newest CUDA that the driver knows; 0 if there is none."""
+    name = "nvcuda.dll" if os.name == "nt" else "libcuda.so.1"
+    found = ctypes.c_int(0)
+    try:
+        ctypes.CDLL(name).cuDriverGetVersion(ctypes.byref(found))
+    except (OSError, AttributeError):
+        return 0
+    return found.value
+
+
+def gpus() -> str:
+    """The GPUs as `minidl.device` finds them, or why it finds none."""
+    from . import cuda
     from .device import backend
     from .errors import DeviceError
 
     try:
-        gpu = backend("cuda")
+        count = backend("cuda").count()
     except DeviceError as error:
-        return str(error)
-    driver = gpu.module.cuda.runtime.driverGetVersion()
-    return f"{gpu.module.__version__}  CUDA driver {driver}, {gpu.count()} GPUs"
+        return f"none. {error}"
+    return ", ".join(f"cuda:{i} {cuda.get_device_name(i)}" for i in range(count))
 
 
 def data() -> list[tuple[str, str]]:

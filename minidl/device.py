@@ -2,13 +2,19 @@
 
 A backend is an array class, the module that computes on it, and two copies (to and from NumPy).
 "cpu" is NumPy. "cuda" is CuPy, imported when it is first asked for; this is the only file that
-imports it. Tests register a stand-in with `register`; nothing else has to know.
+imports it. `MINIDL_CUDA=standin` makes "cuda" a stand-in that has CuPy's rules and needs no GPU
+(`minidl/testing/standin.py`); tests register others with `register`. Nothing else has to know.
+
+Operations run on CuPy's current GPU, where also `device="cuda"` puts tensors; to compute on another
+one, `with minidl.cuda.device(1):` or `minidl.cuda.set_device(1)`.
 """
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -89,22 +95,66 @@ def backend(where: str | device) -> Backend:
     """The backend of a device. Raises DeviceError, saying what is missing, if it is not there."""
     name = device(where).type
     if name not in _by_type:
-        register(_load_cupy())
+        register(_load_cuda())
     return _by_type[name]
 
 
-def _load_cupy() -> Backend:
-    install = "pip install 'minidl[cuda12]' (CUDA 12) or 'minidl[cuda13]' (CUDA 13)"
+def _load_cuda() -> Backend:
+    from .cuda import what_is_missing
+
+    if os.environ.get("MINIDL_CUDA") == "standin":
+        return importlib.import_module("minidl.testing.standin_module").backend()
     try:
         cupy = importlib.import_module("cupy")
     except ImportError as error:
-        raise DeviceError(f"device 'cuda' needs CuPy, which is missing: {install}.") from error
+        raise DeviceError(what_is_missing(None)) from error
     if not cupy.cuda.is_available():
-        raise DeviceError("device 'cuda': CuPy is installed, but finds no NVIDIA driver or no GPU.")
+        raise DeviceError(what_is_missing(cupy))
+    with suppress(ImportError, AttributeError):  # a singular matrix is an error, as in NumPy
+        importlib.import_module("cupyx").seterr(linalg="raise")
     count = cupy.cuda.runtime.getDeviceCount
     return Backend(
         "cuda", cupy.ndarray, cupy, "cupyx.scipy.special", cupy.asarray, cupy.asnumpy, count
     )
+
+
+def on(where: str | device | None) -> AbstractContextManager[Backend]:
+    """`with on("cuda:1") as home:` what home's module makes within is there; None is the CPU."""
+    if where is None:
+        return _ON_CPU
+    place = device(where)
+    home = backend(place)
+    if home.type == "cpu" or place.index is None or (place.index == 0 and home.count() == 1):
+        return nullcontext(home)
+    return _on_gpu(home, place.index)
+
+
+_ON_CPU = nullcontext(CPU)
+
+
+@contextmanager
+def _on_gpu(home: Backend, index: int) -> Iterator[Backend]:
+    if index >= home.count():
+        raise DeviceError(f"device 'cuda:{index}': there are {home.count()} GPUs, counted from 0.")
+    with home.module.cuda.Device(index):
+        yield home
+
+
+def moved(array: Array, to: str | device) -> Array:
+    """A copy of `array` on another device, or another GPU; itself if it is there already."""
+    place, source = device(to), of(array)
+    if is_on(array, place):
+        return array
+    with on(place) as target:
+        if target.type == source.type:  # from one GPU to another, without the host
+            return array.copy()
+        return target.from_numpy(source.to_numpy(array))
+
+
+def is_on(array: Array, where: device) -> bool:
+    """Whether the array is there; "cuda" without an index is any GPU."""
+    here = device_of(array)
+    return here.type == where.type and (where.index is None or here.index in (None, where.index))
 
 
 def of(array: Array) -> Backend:
@@ -130,9 +180,22 @@ def special(array: Array) -> Any:
     return importlib.import_module(of(array).special)
 
 
+def on_host(function: Callable, array: Array) -> Array:
+    """function(array) for a function that only SciPy has: computed on the CPU."""
+    home = of(array)
+    return home.from_numpy(function(home.to_numpy(array)))
+
+
 def as_array(value: Array, like: Array) -> Array:
     """`value` as an array: NumPy's reductions return scalars, minidl keeps 0-d arrays."""
     return value if value.__class__ in _by_class else of(like).module.asarray(value)
+
+
+def scalar(value: Any, dtype: Any, like: Array) -> Array:
+    """A 0-d array; on a GPU it is filled there, which needs no transfer."""
+    if like.__class__ is np.ndarray:
+        return np.asarray(value, dtype)
+    return of(like).module.full((), value, dtype)
 
 
 def device_of(array: Array) -> device:
@@ -140,3 +203,9 @@ def device_of(array: Array) -> device:
     if found.type == "cpu":
         return device("cpu")
     return device(found.type, int(getattr(getattr(array, "device", None), "id", 0)))
+
+
+def address(array: Array) -> int:
+    """Where its first element lies."""
+    interface = getattr(array, "__array_interface__", None) or array.__cuda_array_interface__
+    return interface["data"][0]

@@ -23,7 +23,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 import minidl
-from minidl.device import device, of, xp
+from minidl.device import address, device, device_of, of, on, xp
 from minidl.tape import wrap
 
 FORMAT = 1
@@ -184,22 +184,17 @@ def _encode(tree: Any, references: dict[Hashable, dict]) -> Any:
 # ------------------------------------------------------------------------- the memory of tensors
 
 
-def _address(array: Any) -> int:
-    interface = getattr(array, "__array_interface__", None) or array.__cuda_array_interface__
-    return interface["data"][0]
-
-
 def _identity(tensor: minidl.Tensor) -> Hashable:
     """Equal for two tensors when they are the same view of the same memory."""
     array = tensor._array
     if array.size == 0:
         return id(tensor)
-    return _address(array), array.shape, array.strides, str(array.dtype)
+    return address(array), array.shape, array.strides, str(array.dtype)
 
 
 def _bounds(array: Any) -> tuple[int, int]:
     """The addresses of an array's first byte and of the one after its last."""
-    low = high = _address(array)
+    low = high = address(array)
     for size, stride in zip(array.shape, array.strides, strict=True):
         reach = (size - 1) * stride
         low, high = low + min(reach, 0), high + max(reach, 0)
@@ -256,7 +251,7 @@ def _one_grid(arrays: list) -> bool:
     first = arrays[0]
     return all(
         array.dtype == first.dtype
-        and (_address(array) - _address(first)) % first.itemsize == 0
+        and (address(array) - address(first)) % first.itemsize == 0
         and all(stride % first.itemsize == 0 for stride in array.strides)
         for array in arrays
     )
@@ -275,14 +270,14 @@ def _store_shared(
     flat = np.zeros((high - low) // first.itemsize, np.dtype(str(first.dtype)))
     shape = flat.shape
     for own_name, array in group.values():
-        offset = _address(array) - low
+        offset = address(array) - low
         np.ndarray(array.shape, flat.dtype, flat, offset, array.strides)[...] = _to_numpy(array)
         if array.size == flat.size and array.flags.c_contiguous:
             name, shape = own_name, array.shape
     arrays[name] = flat.reshape(shape)
     for identity, (_, array) in group.items():
         strides = [stride // array.itemsize for stride in array.strides]
-        offset = (_address(array) - low) // array.itemsize
+        offset = (address(array) - low) // array.itemsize
         references[identity] = {"view": [name, list(array.shape), strides, offset]}
 
 
@@ -399,7 +394,8 @@ def _decode(node: Any, tensors: dict[str, minidl.Tensor], views: dict[str, minid
         key = json.dumps(value)
         if key not in views:
             name, shape, strides, offset = value
-            views[key] = _view(tensors[name], shape, strides, offset)
+            with on(device_of(tensors[name]._array)):
+                views[key] = _view(tensors[name], shape, strides, offset)
         return views[key]
     if kind == "dict":
         return {_decode(key, {}, {}): _decode(entry, tensors, views) for key, entry in value}
@@ -418,8 +414,7 @@ def _view(base: minidl.Tensor, shape: list[int], strides: list[int], offset: int
     high = offset + sum(max(reach, 0) for reach in reaches)
     if min(shape, default=1) < 1 or low < 0 or high >= flat.size:
         raise ValueError("the view leaves its memory")
-    as_strided = xp(flat).lib.stride_tricks.as_strided
-    array = as_strided(flat[offset:], shape, [stride * flat.itemsize for stride in strides])
-    tensor = wrap(array)
+    steps = [stride * flat.itemsize for stride in strides]
+    tensor = wrap(xp(flat).lib.stride_tricks.as_strided(flat[offset:], shape, steps))
     tensor._version = base._version  # a write to one is seen by all
     return tensor

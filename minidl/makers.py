@@ -101,7 +101,14 @@ def unary(op: Op) -> Callable:
         if array.dtype is not F32:
             input = prepared(op, input, to_float)
             array = input._array
-        elif fast and array.size >= kernels.LARGE:
+        if (
+            fast
+            and array.size >= kernels.LARGE
+            and (
+                array.dtype is F32
+                or array.__class__ is not ndarray  # kernels for GPUs take float64
+            )
+        ):
             kernel = kernels.choose(op, (input,), {})
             if kernel is not None:
                 return _recorded(*run_fused(op, kernel, (input,), {}), {})
@@ -162,6 +169,9 @@ def binary(op: Op) -> Callable:
         try:
             out = forward(a, b)
         except (ValueError, TypeError) as error:
+            together = _on_one_device(input, other)
+            if together is not None:
+                return call(*together)
             raise explained(op, (a, b), error) from error
         if out.__class__ is not ndarray:
             if cell_a is None and cell_b is None:
@@ -198,6 +208,15 @@ def binary(op: Op) -> Callable:
         return t
 
     return call
+
+
+def _on_one_device(a: Any, b: Any) -> tuple[Tensor, Tensor] | None:
+    """A 0-d tensor of the CPU beside a tensor of a GPU goes there, as in PyTorch; else None."""
+    if not (isinstance(a, Tensor) and isinstance(b, Tensor)) or a.is_cuda == b.is_cuda:
+        return None
+    if a._array.ndim == 0 and not a.is_cuda:
+        return a.to(b.device), b
+    return (a, b.to(a.device)) if b._array.ndim == 0 and not b.is_cuda else None
 
 
 def _operand(value: Any) -> tuple[Any, list[int] | None, Node | Leaf | None]:
@@ -339,13 +358,19 @@ def explained(op: Op, arrays: tuple, error: Exception) -> Exception:
     if error.__class__ not in (ValueError, TypeError):
         return error  # minidl's own errors say it all
     real = [a for a in arrays if hasattr(a, "shape")]
-    if len({device.of(a).type for a in real}) > 1:
+    places = {str(device.device_of(a)) for a in real}
+    if len(places) > 1:
         where = ", ".join(
             f"'{n}' on {device.device_of(a)}"
             for n, a in zip(op.inputs, arrays, strict=False)
             if hasattr(a, "shape")
         )
         return DeviceError(f"{op.name}: all tensors must be on one device, got {where}.")
+    if "current device" in str(error):
+        return DeviceError(
+            f"{op.name}: its tensors are on {places.pop()}, which is not the current device: use "
+            "`with minidl.cuda.device(index):`."
+        )
     if isinstance(error, TypeError):
         return DTypeError(f"{op.name}: {error}")
     shapes = " and ".join(str(a.shape) for a in real)

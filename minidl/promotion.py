@@ -8,7 +8,7 @@ import numpy as np
 
 from . import device, dtypes
 from .errors import DTypeError
-from .tape import Op, Tensor, named, wrap
+from .tape import Op, Tensor, mode, named, wrap
 
 
 def promoted(name: str, a: Any, b: Any, result: str = "same") -> tuple[Any, Any]:
@@ -83,6 +83,12 @@ def refuse_half(name: str, array: device.Array) -> None:
         raise DTypeError(
             f"{name}: float16 is for storage on the CPU; compute in float32: x.float()."
         )
+
+
+def values_are_checked(array: device.Array) -> bool:
+    """Whether an error that depends on values is looked for: on a GPU only in anomaly mode, since
+    to read them, the program would have to wait for it in every step."""
+    return device.of(array).type == "cpu" or mode.anomaly
 
 
 def need_tensors(name: str, **values: Any) -> None:

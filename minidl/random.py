@@ -51,6 +51,9 @@ def words(seed: int, offset: int, n: int, like: Array | None = None, stream: int
     fast = kernels.function("philox") if home.type == "cpu" else None
     if fast is not None:
         return fast(np.uint64(seed), np.uint64(offset), n, stream)
+    fast = kernels.function("words", like)
+    if fast is not None:
+        return fast(seed, offset, n, like, stream)
     xp = home.module
     first, last = offset // 4, (offset + n + 3) // 4
     counters = xp.arange(first, last, dtype=xp.uint64)
@@ -63,6 +66,9 @@ def uniforms(seed: int, offset: int, n: int, dtype: Any, like: Array | None = No
 
     In float64 number k is made of words 2k and 2k + 1 of stream 1.
     """
+    fast = kernels.function("uniforms", like)
+    if fast is not None:
+        return fast(seed, offset, n, dtype, like)
     if np.dtype(dtype) == np.float64:
         w = words(seed, 2 * offset, 2 * n, like, stream=1).reshape(n, 2).astype("uint64")
         return ((w[:, 0] >> 5) * 2**26 + (w[:, 1] >> 6)).astype("float64") * 2.0**-53
@@ -73,6 +79,9 @@ def uniforms(seed: int, offset: int, n: int, dtype: Any, like: Array | None = No
 def normals(seed: int, offset: int, n: int, dtype: Any, like: Array | None = None) -> Array:
     """n numbers of the standard normal distribution, by Box and Muller's method: numbers 2j and
     2j + 1 are r cos a and r sin a, with r and a from the uniform numbers 2j and 2j + 1."""
+    fast = kernels.function("normals", like)
+    if fast is not None:
+        return fast(seed, offset, n, dtype, like)
     xp = (backend("cpu") if like is None else of(like)).module
     kind = xp.float64 if np.dtype(dtype) == np.float64 else xp.float32
     first = offset // 2 * 2

@@ -215,7 +215,7 @@ class Op:
         self.result = result
         self.outputs = outputs
         self.has_aux = aux
-        self.kernels = self.name in kernels.CPU
+        self.kernels = self.name in kernels.OPS
         parameters = signature(forward).parameters.values()
         # Annotations are read as text: Array.. or Tensor.. is an input, `.. | None` may be left
         # out, a plural is a list of inputs.

@@ -173,7 +173,7 @@ class _Methods:
 
     def data_ptr(self: Tensor) -> int:
         """Address of the first element."""
-        return self._array.__array_interface__["data"][0]
+        return devices.address(self._array)
 
     @property
     def T(self: Tensor) -> Tensor:
@@ -275,8 +275,8 @@ class _Methods:
             elif a is not None and not isinstance(a, bool):
                 dtype = a
         t = self
-        if device is not None and devices.device(device).type != self.device.type:
-            t = elementwise.transferred(t, devices.device(device).type, self.device.type)
+        if device is not None and not devices.is_on(t._array, devices.device(device)):
+            t = elementwise.transferred(t, str(devices.device(device)), str(self.device))
         if dtype is not None and t._array.dtype != dtypes.to_numpy(dtype):
             t = cast(t, dtypes.to_numpy(dtype))
         return ops.clone(self) if t is self and kwargs.get("copy") else t

@@ -5,7 +5,10 @@ It proves that nothing reaches around the seam; it says nothing about a GPU.
 """
 
 import importlib
+import re
+import sys
 import types
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -134,9 +137,85 @@ def test_a_gradient_comes_back_to_the_device_of_its_leaf(strange_device):
     assert x.grad.tolist() == [2.0, 2.0, 2.0]
 
 
-def test_without_a_gpu_the_error_says_what_is_missing():
-    with pytest.raises(DeviceError, match=r"CuPy|cupy"):
+@pytest.fixture
+def no_device(monkeypatch):
+    """A process that has not asked for the GPU yet."""
+    seam = importlib.import_module("minidl.device")
+    monkeypatch.setattr(seam, "_by_type", {"cpu": seam.CPU})
+    monkeypatch.delenv("MINIDL_CUDA", raising=False)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+
+
+class FakeRuntime:
+    def __init__(self, driver, error=None):
+        self.driver, self.error = driver, error
+
+    def driverGetVersion(self):
+        return self.driver
+
+    def getDeviceCount(self):
+        if self.error is not None:
+            raise RuntimeError(self.error)
+        return 0
+
+
+@pytest.mark.parametrize(
+    ("runtime", "words"),
+    [
+        (None, "CuPy, which is missing: pip install 'minidl[cuda12]' (CUDA 12)"),
+        (FakeRuntime(0), "there is no NVIDIA driver. Install it from https"),
+        (FakeRuntime(11040, "cudaErrorInsufficientDriver: ..."), "too old for the CuPy"),
+        (FakeRuntime(12080, "cudaErrorNoDevice: ..."), "installed, but there is no GPU. See"),
+        (FakeRuntime(12080), "installed, but there is no GPU. See"),
+    ],
+    ids=["CuPy", "driver", "old driver", "GPU", "no GPU counted"],
+)
+def test_the_error_says_what_is_missing(runtime, words, no_device, monkeypatch):
+    fake = None
+    if runtime is not None:
+        fake = types.ModuleType("cupy")
+        fake.cuda = types.SimpleNamespace(runtime=runtime, is_available=lambda: False)
+    monkeypatch.setitem(sys.modules, "cupy", fake)
+    for act in (lambda: minidl.ones(3, device="cuda"), lambda: minidl.ones(3).cuda()):
+        with pytest.raises(DeviceError) as error:
+            act()
+        assert words in str(error.value)
+    assert not minidl.cuda.is_available() and minidl.cuda.device_count() == 0
+    assert minidl.cuda.memory_allocated() == 0
+    minidl.cuda.empty_cache()
+    with pytest.raises(DeviceError):
+        minidl.cuda.synchronize()
+
+
+def test_hidden_gpus_are_a_hint(no_device, monkeypatch):
+    fake = types.ModuleType("cupy")
+    fake.cuda = types.SimpleNamespace(runtime=FakeRuntime(12080), is_available=lambda: False)
+    monkeypatch.setitem(sys.modules, "cupy", fake)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    with pytest.raises(DeviceError, match="CUDA_VISIBLE_DEVICES is ''"):
         backend("cuda")
+
+
+def test_only_the_seam_imports_cupy():
+    root = Path(minidl.__file__).parent
+    found = [
+        str(path.relative_to(root))
+        for path in root.rglob("*.py")
+        if re.search(r"^\s*(import|from) cupyx?\b|import_module\(.cupyx?\b", path.read_text(), re.M)
+    ]
+    assert found == ["device.py"]
+
+
+def test_dlpack_shares_memory_with_numpy():
+    array = np.arange(3.0)
+    t = minidl.from_dlpack(array)
+    t[0] = 9.0
+    assert array[0] == 9.0
+    back = np.from_dlpack(t)
+    array[1] = 7.0
+    assert back.tolist() == [9.0, 7.0, 2.0]
+    with pytest.raises(minidl.errors.GraphError, match="detach"):
+        np.from_dlpack(minidl.ones(3, requires_grad=True))
 
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:x", ""])

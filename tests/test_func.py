@@ -137,7 +137,7 @@ def test_vmap_and_random_numbers(x):
     rows = minidl.stack([x, x, x])
 
     def noisy(a):
-        return a + minidl.rand(3, dtype=minidl.float64)
+        return a + minidl.rand(3, dtype=minidl.float64, device=a.device)
 
     with pytest.raises(RuntimeError, match="random numbers"):
         vmap(noisy)(rows)

@@ -11,6 +11,7 @@ import pytest
 import minidl.device
 from minidl import __main__ as command_line
 from minidl.datasets.catalog import SETS
+from minidl.testing import standin_module
 
 devices = sys.modules["minidl.device"]  # `minidl.device` itself is PyTorch's class
 
@@ -67,12 +68,25 @@ def test_doctor_on_the_gpu(rows, tmp_path, monkeypatch):
     known.pop("cuda", None)
     monkeypatch.setattr(devices, "_by_type", known)
     monkeypatch.setitem(sys.modules, "cupy", None)  # as if not installed
-    assert "pip install 'minidl[cuda12]'" in rows(tmp_path)["cupy"]
+    monkeypatch.setattr(command_line, "driver_version", lambda: 0)
+    monkeypatch.setattr(command_line.metadata, "distributions", lambda: [])
+    found = rows(tmp_path)
+    assert "pip install 'minidl[cuda12]'" in found["cupy"]
+    assert "https://www.nvidia.com/drivers" in found["driver"]
+    assert found["gpu"].startswith("none. device 'cuda' needs CuPy")
 
-    runtime = SimpleNamespace(driverGetVersion=lambda: 12080)
-    module = SimpleNamespace(__version__="14.0", cuda=SimpleNamespace(runtime=runtime))
-    known["cuda"] = SimpleNamespace(module=module, count=lambda: 2)
-    assert rows(tmp_path)["cupy"] == "14.0  CUDA driver 12080, 2 GPUs"
+    monkeypatch.setattr(command_line, "driver_version", lambda: 13010)
+    found = rows(tmp_path)
+    assert "pip install 'minidl[cuda13]'" in found["cupy"]
+    assert found["driver"] == "knows CUDA 13.1"
+    monkeypatch.setattr(command_line, "driver_version", lambda: 11040)
+    assert "11.4: too old" in rows(tmp_path)["driver"]
+
+    both = [SimpleNamespace(metadata={"Name": n}) for n in ("cupy-cuda12x", "cupy-cuda13x")]
+    monkeypatch.setattr(command_line.metadata, "distributions", lambda: both)
+    assert "uninstall all but one" in rows(tmp_path)["cupy"]
+    with standin_module.registered():
+        assert rows(tmp_path)["gpu"] == "cuda:0 stand-in, cuda:1 stand-in"
 
 
 def test_doctor_on_data(rows, tmp_path, monkeypatch):

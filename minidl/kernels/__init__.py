@@ -19,6 +19,7 @@ from typing import Any
 from numpy import ndarray
 
 from .. import dtypes
+from ..device import of
 
 # The files in kernels/cpu and the ops they have kernels for: known without importing Numba.
 _FILES = {
@@ -42,6 +43,18 @@ _FILES = {
 }
 CPU = {op: file for file, ops in _FILES.items() for op in ops}
 
+# The files in kernels/cuda, likewise.
+_CUDA_FILES = {
+    "dropout": ["dropout"],
+    "elementwise": """
+        exp tanh sigmoid relu erf logsigmoid silu mish hardswish gelu leaky_relu elu softplus
+    """.split(),
+    "loss": ["cross_entropy", "mse_loss", "binary_cross_entropy_with_logits"],
+    "softmax": ["softmax", "log_softmax", "logsumexp"],
+}
+CUDA = {op: file for file, ops in _CUDA_FILES.items() for op in ops}
+OPS = CPU.keys() | CUDA.keys()
+
 # An elementwise op on fewer elements is as fast in NumPy.
 LARGE = 2048
 
@@ -52,14 +65,16 @@ class Kernel:
 
     forward(*inputs, **keywords) -> array; with `has_aux`, (array, what backward will read).
     backward(g, ...) -> one array or None per input; like a rule, it names what it reads.
-    eligible(*inputs, **keywords): whether it can take this call. Its arrays are on the CPU, and
-    those of numbers with a fraction are float32.
+    eligible(*inputs, **keywords): whether it can take this call. All arrays are on one device.
+    Those of numbers with a fraction are float32 on the CPU; on a GPU they are all float32, all
+    float64, or, for a kernel that can store `half`, all float16.
     """
 
     forward: Callable | None
     backward: Callable | None = None
     eligible: Callable[..., bool] = lambda *inputs, **keywords: True
     has_aux: bool = False
+    half: bool = False
 
 
 class _State(threading.local):
@@ -70,6 +85,7 @@ class _State(threading.local):
 _state = _State()
 _REFERENCE = Kernel(None)
 _cache: dict[str, Kernel | None] = {}
+_cuda_cache: dict[str, Kernel] = {}
 
 
 @contextmanager
@@ -111,16 +127,44 @@ def choose(op: Any, inputs: tuple, kwargs: dict) -> Kernel | None:
     for array in arrays:
         if array is None:
             continue
+        if array.__class__ is not ndarray:  # on a GPU, or a class Numba does not know
+            return _choose_cuda(op.name, arrays, kwargs)
         if array.dtype is not dtypes.F32 and array.dtype.kind == "f":
-            return None
-        if array.__class__ is not ndarray:  # on another device, or a class Numba does not know
             return None
     kernel = load(op.name)
     return kernel if kernel is not None and kernel.eligible(*arrays, **kwargs) else None
 
 
+def _choose_cuda(name: str, inputs: list, kwargs: dict) -> Kernel | None:
+    arrays = [x for x in inputs if x is not None]
+    if name not in CUDA or not has_cuda(arrays[0]):
+        return None
+    kernel = load_cuda(name)
+    floats = {x.dtype for x in arrays if x.dtype.kind == "f"}
+    if len(floats) > 1 or (dtypes.F16 in floats and not kernel.half):
+        return None
+    if any(x.__class__ is not arrays[0].__class__ for x in arrays):
+        return None  # the definition will say that they are on different devices
+    return kernel if kernel.eligible(*inputs, **kwargs) else None
+
+
+def has_cuda(array: Any) -> bool:
+    """Whether the array module of `array` can compile CUDA kernels."""
+    return hasattr(of(array).module, "RawModule")
+
+
+def load_cuda(name: str) -> Kernel:
+    """The CUDA kernel of an op; compiled when it is first launched."""
+    if name not in _cuda_cache:
+        module = importlib.import_module(f".cuda.{CUDA[name]}", __name__)
+        _cuda_cache[name] = module.KERNELS[name]
+    return _cuda_cache[name]
+
+
 def load(name: str) -> Kernel | None:
     """The CPU kernel of an op, imported (and with it Numba) at its first use."""
+    if name not in CPU:
+        return None
     if name not in _cache:
         try:
             module = importlib.import_module(f".cpu.{CPU[name]}", __name__)
@@ -144,9 +188,28 @@ _FUNCTION_FILES = {
 FUNCTIONS = {function: file for file, names in _FUNCTION_FILES.items() for function in names}
 
 
-def function(name: str) -> Callable | None:
-    """The CPU kernel of a plain function, or None when kernels are off or cannot be compiled."""
+_CUDA_FUNCTION_FILES = {
+    "clip": ["clamp", "scale", "square_sum"],
+    "optimizers": _FUNCTION_FILES["optimizers"],
+    "philox": ["words", "uniforms", "normals"],
+}
+CUDA_FUNCTIONS = {
+    function: file for file, names in _CUDA_FUNCTION_FILES.items() for function in names
+}
+
+
+def function(name: str, like: Any = None) -> Callable | None:
+    """The kernel of a plain function, or None when kernels are off or cannot be compiled.
+
+    like: an array on the device that the kernel is for; without it, the CPU.
+    """
     if not _state.enabled:
+        return None
+    if like is not None and like.__class__ is not ndarray:
+        if name not in CUDA_FUNCTIONS or not has_cuda(like):
+            return None
+        return getattr(importlib.import_module(f".cuda.{CUDA_FUNCTIONS[name]}", __name__), name)
+    if name not in FUNCTIONS:
         return None
     if name not in _functions:
         try:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..device import Array, xp
+from ..device import Array, scalar, xp
 from ..dtypes import of_scalar, promote
 from ..errors import DTypeError
 from ..makers import op
@@ -138,4 +138,4 @@ def _lifted(near: Tensor, value: Tensor | float, partner: Tensor | float) -> Ten
         kind = partner._array.dtype
     else:
         kind = promote(of_scalar(value), of_scalar(partner))
-    return wrap(xp(near._array).asarray(value, dtype=kind))
+    return wrap(scalar(value, kind, near._array))

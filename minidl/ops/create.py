@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes
-from ..device import Array, backend, device_of, of
+from ..device import Array, device_of, is_on, of, on
 from ..device import device as Device
 from ..errors import DTypeError, ShapeError
 from ..tape import Leaf, Tensor, named_like, wrap
@@ -59,7 +59,7 @@ def as_tensor(data: Any, dtype: object = None, device: Where = None) -> Tensor:
     """As `tensor`, but without a copy where the data is an array or tensor that fits already."""
     if isinstance(data, Tensor):
         kind = data._array.dtype if dtype is None else dtypes.to_numpy(dtype)
-        same_place = device is None or Device(device).type == data.device.type
+        same_place = device is None or is_on(data._array, Device(device))
         if kind == data._array.dtype and same_place:
             return data
         return data.to(device=device, dtype=dtypes.of(kind))
@@ -91,9 +91,8 @@ def _array_from(data: Any, dtype: object, device: Where, copy: bool) -> Array:
         if not typed and array.size == 0:
             kind = dtypes.default_float()
         dtypes.to_numpy(kind)  # refuses types that minidl does not have
-    home = backend(device or "cpu")
-    array = array.astype(kind, copy=copy or home.type != "cpu")
-    return home.from_numpy(array)
+    with on(device) as home:
+        return home.from_numpy(array.astype(kind, copy=copy or home.type != "cpu"))
 
 
 def _first(data: Any) -> Any:
@@ -133,9 +132,9 @@ def from_dlpack(source: Any) -> Tensor:
 
     https://docs.pytorch.org/docs/stable/dlpack.html
     """
-    kind, _ = source.__dlpack_device__()
-    home = backend("cuda" if int(kind) == 2 else "cpu")
-    return _borrowed(home.module.from_dlpack(source))
+    kind, index = source.__dlpack_device__()
+    with on(Device("cuda", index) if int(kind) == 2 else "cpu") as home:
+        return _borrowed(home.module.from_dlpack(source))
 
 
 def frombuffer(
@@ -183,7 +182,8 @@ def _filled(name: str, size: tuple, dtype: object, device: Where, *value: Any) -
     if any(n < 0 for n in shape):
         raise ShapeError(f"{name}: sizes must not be negative, got {shape}.")
     kind = dtypes.default_float() if dtype is None else dtypes.to_numpy(dtype)
-    return getattr(backend(device or "cpu").module, name)(shape, *value, dtype=kind)
+    with on(device) as home:
+        return getattr(home.module, name)(shape, *value, dtype=kind)
 
 
 @sized
@@ -295,7 +295,8 @@ def arange(
         start, end, step = int(start), int(end), int(step)
     if step == 0 or (end - start) * step < 0:
         raise ShapeError(f"arange: step {step} does not lead from {start} to {end}.")
-    return made(backend(device or "cpu").module.arange(start, end, step, dtype=kind), requires_grad)
+    with on(device) as home:
+        return made(home.module.arange(start, end, step, dtype=kind), requires_grad)
 
 
 def linspace(
@@ -322,9 +323,10 @@ def _steps(name: str, start: Any, end: Any, steps: int, kind: np.dtype, device: 
         raise ShapeError(f"{name}: the number of steps must not be negative, got {steps}.")
     if kind.kind != "f":
         start, end = int(start), int(end)
-    xp = backend(device or "cpu").module
-    i, step = xp.arange(steps), (end - start) / max(steps - 1, 1)
-    return xp.where(i < (steps + 1) // 2, start + step * i, end - step * (steps - 1 - i))
+    with on(device) as home:
+        i, step = home.module.arange(steps), (end - start) / max(steps - 1, 1)
+        first_half = i < (steps + 1) // 2
+        return home.module.where(first_half, start + step * i, end - step * (steps - 1 - i))
 
 
 def _number(value: Any, name: str) -> Any:
@@ -370,7 +372,8 @@ def eye(
     if n < 0 or (m or 0) < 0:
         raise ShapeError(f"eye: sizes must not be negative, got {n} and {m}.")
     kind = dtypes.default_float() if dtype is None else dtypes.to_numpy(dtype)
-    return made(backend(device or "cpu").module.eye(n, m, dtype=kind), requires_grad)
+    with on(device) as home:
+        return made(home.module.eye(n, m, dtype=kind), requires_grad)
 
 
 def scalar_tensor(
@@ -378,7 +381,8 @@ def scalar_tensor(
 ) -> Tensor:
     """A 0-d tensor of a number, in the default float type unless another is given."""
     kind = dtypes.default_float() if dtype is None else dtypes.to_numpy(dtype)
-    return made(backend(device or "cpu").module.asarray(s, kind), requires_grad)
+    with on(device) as home:
+        return made(home.module.full((), s, dtype=kind), requires_grad)
 
 
 def tril_indices(
@@ -404,10 +408,11 @@ def triu_indices(
 def _triangle_places(
     name: str, row: int, col: int, offset: int, dtype: object, device: Where
 ) -> Tensor:
-    xp = backend(device or "cpu").module
-    inside = getattr(xp, name)(xp.ones((row, col), bool), offset)
     kind = dtypes.I64 if dtype is None else dtypes.to_numpy(dtype)
-    return wrap(xp.stack(inside.nonzero()).astype(kind))
+    with on(device) as home:
+        xp = home.module
+        inside = getattr(xp, name)(xp.ones((row, col), bool), offset)
+        return wrap(xp.stack(inside.nonzero()).astype(kind))
 
 
 def empty_strided(

@@ -81,7 +81,7 @@ def _lengths(m: Any, lengths: Tensor | Sequence[int], batch: int) -> Array:
 
 def _padded(m: Any, targets: Array, sizes: Array) -> Array:
     """The targets as (N, S), with 0 behind each end."""
-    batch, longest = len(sizes), int(sizes.max(initial=0))
+    batch, longest = len(sizes), int(sizes.max()) if len(sizes) else 0
     there = m.arange(longest) < sizes[:, None]
     if targets.ndim == 2 or batch == 1:
         targets = targets.reshape(batch, -1)

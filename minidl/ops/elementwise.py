@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import math
 
-from ..device import Array, backend, of, special, xp
+from ..device import Array, moved, special, xp
 from ..dtypes import BOOL, I64
 from ..errors import DTypeError
 from ..makers import definition, op
-from ..promotion import cast, promoted
+from ..promotion import cast, promoted, values_are_checked
 from ..tape import Tensor
 from .compare import logical_and, module_of, where
 
@@ -196,7 +196,13 @@ def remainder(input: Array, other: Array) -> Array:
 def _refuse_zero(name: str, input: Array, other: Array) -> None:
     """Integers have no infinity to say that they were divided by 0; NumPy would give 0."""
     kind = getattr(other, "dtype", getattr(input, "dtype", None)).kind
-    if kind != "f" and not module_of(input, other).all(module_of(input, other).asarray(other)):
+    if kind == "f":
+        return
+    if isinstance(other, (int, float)):
+        zero = other == 0
+    else:
+        zero = values_are_checked(other) and not other.all()
+    if zero:
         raise RuntimeError(f"{name}: division of integers by zero.")
 
 
@@ -484,7 +490,7 @@ identity.vjp(input=lambda g: g)
 @op
 def transferred(input: Array, to: str, source: str) -> Array:
     """y = input on another device; its gradient comes back"""
-    return backend(to).from_numpy(of(input).to_numpy(input))
+    return moved(input, to)
 
 
 transferred.vjp(input=lambda g, to, source: transferred(g, source, to))

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from numpy import ndarray
+from numpy import broadcast_to, ndarray, zeros
 
 from .. import kernels
 from ..device import Array, of, xp
 from ..dtypes import F32
 from ..errors import DTypeError, ShapeError
 from ..makers import op
-from ..promotion import cast, need_tensors
+from ..promotion import cast, need_tensors, values_are_checked
 from ..tape import Tensor, named, wrap
 from ..views import write
 from .compare import _lifted, _where
 from .shape import Shape, axis_of, cat
+from .ufuncs import combine_at
 
 __all__ = """
     gather scatter_add index_select masked_fill nonzero sort argsort topk one_hot
@@ -36,6 +37,8 @@ def _index(input: Array, index: Any) -> Array:
     if out is not None:
         return out
     try:
+        if input.__class__ is not ndarray and values_are_checked(input):
+            _check_on_host(input.shape, index)
         out = input[index]
     except IndexError as error:
         raise IndexError(
@@ -44,6 +47,13 @@ def _index(input: Array, index: Any) -> Array:
     if out.__class__ is not input.__class__:  # NumPy gave a scalar; with ... it is a 0-d view
         out = input[(*(index if isinstance(index, tuple) else (index,)), ...)]
     return out
+
+
+def _check_on_host(shape: Shape, index: Any) -> None:
+    """Raises NumPy's IndexError, where CuPy would wrap positions around."""
+    parts = index if isinstance(index, tuple) else (index,)
+    host = [of(p).to_numpy(p) if hasattr(p, "ndim") else p for p in parts]
+    broadcast_to(zeros(()), shape)[tuple(host)]
 
 
 def _taken(input: Array, index: Any) -> Array | None:
@@ -65,7 +75,7 @@ def _unindex(input: Array, index: Any, shape: Shape) -> Array:
     if _is_basic(index):
         out[index] = input
     else:
-        xp(input).add.at(out, index, input)
+        combine_at("add", out, index, input)
     return out
 
 
@@ -260,8 +270,11 @@ def _through(g: Tensor, steps: list) -> Tensor:
 
 def _grid(positions: Array, axis: int) -> tuple:
     """The full index that picks, for each place in `positions`, that position along `axis`."""
-    ranges = xp(positions).indices(positions.shape, sparse=True)
-    return tuple(positions if d == axis else r for d, r in enumerate(ranges))
+    arange, last = xp(positions).arange, positions.ndim - 1
+    return tuple(
+        positions if d == axis else arange(n).reshape((n,) + (1,) * (last - d))
+        for d, n in enumerate(positions.shape)
+    )
 
 
 def _check_positions(input: Array, axis: int, positions: Array, name: str) -> None:
@@ -278,7 +291,10 @@ def _check_positions(input: Array, axis: int, positions: Array, name: str) -> No
 
 
 def check_range(positions: Array, low: int, high: int, name: str) -> None:
-    """Raises IndexError naming the first index outside [low, high): CuPy would wrap it silently."""
+    """Raises IndexError naming the first index outside [low, high): CuPy would wrap it silently,
+    and does so unless anomaly mode is on: see `values_are_checked`."""
+    if not values_are_checked(positions):
+        return
     bad = (positions < low) | (positions >= high)
     if bad.any():
         raise IndexError(
@@ -329,13 +345,13 @@ def _scatter_add(input: Array, index: Array, src: Array, dim: int) -> Array:
     """y = input, with src[i][j] added at [index[i][j]][j] for dim 0, and so on"""
     out = input.copy()
     if input.ndim == 0:
-        xp(input).add.at(out.reshape(1), index.reshape(-1), src.reshape(-1))
+        combine_at("add", out.reshape(1), index.reshape(-1), src.reshape(-1))
         return out
     axis = axis_of(dim, input.ndim, "scatter_add")
     if index.size == 0:
         return out
     _check_positions(input, axis, index, "scatter_add")
-    xp(input).add.at(out, _grid(index, axis), src[tuple(slice(n) for n in index.shape)])
+    combine_at("add", out, _grid(index, axis), src[tuple(slice(n) for n in index.shape)])
     return out
 
 

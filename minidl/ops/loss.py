@@ -7,7 +7,7 @@ import warnings
 from ..device import xp
 from ..errors import DTypeError, ShapeError
 from ..makers import definition
-from ..promotion import cast, need_tensors
+from ..promotion import cast, need_tensors, values_are_checked
 from ..tape import Tensor, wrap
 from .compare import where
 from .elementwise import abs, logsigmoid
@@ -73,7 +73,8 @@ def _check_labels(name: str, input: Tensor, target: Tensor, ignore_index: int) -
             f"{name}: input {shape} has its classes in dimension {axis}, so the labels must have "
             f"shape {expected}, got {labels.shape}."
         )
-    if labels.size and not (labels.min() >= 0 and labels.max() < shape[axis]):
+    checked = labels.size and values_are_checked(labels)
+    if checked and not (labels.min() >= 0 and labels.max() < shape[axis]):
         check_range(labels[labels != ignore_index], 0, shape[axis], f"{name}: label")
     return axis
 

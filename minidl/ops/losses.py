@@ -7,7 +7,7 @@ import math
 from ..device import Array, xp
 from ..errors import ShapeError
 from ..makers import op
-from ..promotion import need_tensors
+from ..promotion import need_tensors, values_are_checked
 from ..tape import Tensor
 from .compare import where
 from .elementwise import abs, clamp, exp, log
@@ -119,7 +119,7 @@ def binary_cross_entropy(
         raise ShapeError(
             f"binary_cross_entropy: target has shape {target._array.shape}, input {p.shape}."
         )
-    if ((p < 0) | (p > 1)).any():
+    if values_are_checked(p) and ((p < 0) | (p > 1)).any():
         raise RuntimeError(
             "binary_cross_entropy: input holds probabilities, all between 0 and 1; for raw scores "
             "use binary_cross_entropy_with_logits."
@@ -172,7 +172,7 @@ def gaussian_nll_loss(
     need_tensors("gaussian_nll_loss", input=input, target=target)
     if not isinstance(var, Tensor):
         var = input.detach() * 0.0 + var
-    if (var._array < 0).any():
+    if values_are_checked(var._array) and (var._array < 0).any():
         raise ValueError("gaussian_nll_loss: var has negative entries.")
     var = _fitted(var, input._array.shape)
     var = var + (clamp(var, min=eps) - var).detach()

@@ -14,6 +14,7 @@ from .compare import isnan, logical_and, logical_or, where
 from .index import ValuesAndIndices, argsort, gather, sort
 from .reduce import _need_float, sum
 from .shape import axis_of, flatten, movedim, reshape
+from .ufuncs import accumulate
 
 METHODS = """
     median nanmedian kthvalue mode quantile nanquantile msort unique unique_consecutive
@@ -112,7 +113,7 @@ def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> ValuesAndIndice
     first = xp(array).ones(array.shape, bool)
     head, tail = (*before, slice(-1)), (*before, slice(1, None))
     first[tail] = array[tail] != array[head]
-    start = xp(array).maximum.accumulate(xp(array).where(first, steps, 0), axis=axis)
+    start = accumulate("maximum", xp(array).where(first, steps, 0), axis)
     return _picked(input, (steps - start).argmax(axis, keepdims=True), axis, keepdim)
 
 

@@ -23,7 +23,7 @@ def _polynomial(name: str, formula: str, first: Callable, following: Callable) -
         x, degree = xp.broadcast_arrays(input, xp.trunc(n))
         before, p = xp.zeros_like(x), xp.ones_like(x)
         out = xp.where(degree == 0, p, before)
-        highest = int(degree.max(initial=0))
+        highest = int(degree.max()) if degree.size else 0
         for k in range(highest):
             before, p = p, first(x) if k == 0 else following(x, k, p, before)
             out = xp.where(degree == k + 1, p, out)

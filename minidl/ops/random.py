@@ -6,9 +6,10 @@ import math
 from collections.abc import Sequence
 
 from .. import dtypes
-from ..device import Array, backend, xp
+from ..device import Array, on, xp
 from ..device import device as Device
 from ..errors import DTypeError, ShapeError
+from ..promotion import values_are_checked
 from ..random import Generator, draw, normals, uniforms
 from ..tape import Tensor, wrap
 from .create import made, sized
@@ -62,15 +63,17 @@ def randn(
 def _uniform(size: tuple, generator: Generator | None, kind: object, device: object) -> Array:
     shape = shape_of(size)
     n = math.prod(shape)
-    like = backend(device or "cpu").module.empty(0)
-    return uniforms(*draw(generator, n), n, kind, like).reshape(shape)
+    with on(device) as home:
+        like = home.module.empty(0)
+        return uniforms(*draw(generator, n), n, kind, like).reshape(shape)
 
 
 def _normal(size: tuple, generator: Generator | None, kind: object, device: object) -> Array:
     shape = shape_of(size)
     n = math.prod(shape)
-    like = backend(device or "cpu").module.empty(0)
-    return normals(*draw(generator, n), n, kind, like).reshape(shape)
+    with on(device) as home:
+        like = home.module.empty(0)
+        return normals(*draw(generator, n), n, kind, like).reshape(shape)
 
 
 def rand_like(input: Tensor, *, dtype: object = None, requires_grad: bool = False) -> Tensor:
@@ -148,7 +151,7 @@ def bernoulli(input: Tensor, *, generator: Generator | None = None) -> Tensor:
     p = input._array
     if p.dtype.kind != "f":
         raise DTypeError(f"bernoulli: expected float probabilities, got {p.dtype}.")
-    if p.size and not ((p >= 0) & (p <= 1)).all():
+    if p.size and values_are_checked(p) and not ((p >= 0) & (p <= 1)).all():
         raise ValueError("bernoulli: probabilities must be between 0 and 1.")
     u = _uniform(p.shape, generator, p.dtype, input.device)
     return wrap((u < p).astype(p.dtype))

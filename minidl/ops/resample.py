@@ -19,6 +19,7 @@ from .index import index_select
 from .linalg import matmul
 from .pool import _spread_windows
 from .shape import permute, reshape, transpose
+from .ufuncs import combine_at
 
 __all__ = """
     interpolate upsample upsample_nearest upsample_bilinear
@@ -145,7 +146,7 @@ def _matrix(x: Array, positions: list[Array], weights: list[Array], size: int) -
     rows = m.arange(len(weights[0]))
     out = m.zeros((len(rows), size))
     for position, weight in zip(positions, weights, strict=True):
-        m.add.at(out, (rows, m.clip(position, 0, size - 1)), weight)
+        combine_at("add", out, (rows, m.clip(position, 0, size - 1)), weight)
     return out
 
 

@@ -16,6 +16,7 @@ from .elementwise import exp
 from .index import ValuesAndIndices, gather
 from .reduce import _reversed_cumsum, _sum_type, cumsum, sum
 from .shape import axis_of, cat, narrow, reshape, stack, unbind
+from .ufuncs import accumulate
 
 METHODS = ["cumprod", "cummax", "cummin", "logcumsumexp", "diff"]  # also methods of Tensor
 __all__ = [*METHODS, "cumulative_trapezoid", "gradient", "trapezoid", "trapz"]
@@ -77,10 +78,10 @@ def _running(input: Tensor, dim: int, name: str, extreme: str, not_worse: str) -
     if array.ndim == 0 or array.size == 0:
         return ValuesAndIndices(input.clone(), wrap(xp(array).zeros(array.shape, "int64")))
     module = xp(array)
-    best = getattr(module, extreme).accumulate(array, axis=axis)
+    best = accumulate(extreme, array, axis)
     found = getattr(module, not_worse)(array, best) | (array != array)  # nan stays
     steps = module.arange(array.shape[axis]).reshape((-1,) + (1,) * (array.ndim - axis - 1))
-    indices = wrap(module.maximum.accumulate(module.where(found, steps, 0), axis=axis))
+    indices = wrap(accumulate("maximum", module.where(found, steps, 0), axis))
     return ValuesAndIndices(gather(input, axis, indices), indices)
 
 

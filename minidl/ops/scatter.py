@@ -27,6 +27,7 @@ from .index import (
 )
 from .rearrange import ravel, select
 from .shape import axis_of, broadcast_shapes, cat, diagonal, expand, reshape
+from .ufuncs import combine_at
 
 __all__ = """
     index_add index_copy index_fill index_put put take take_along_dim masked_select masked_scatter
@@ -97,7 +98,7 @@ def index_add(
 def _add_at(input: Array, values: Array, index: Any) -> Array:
     """y = input with values added at [index], as often as a place is named"""
     out = input.copy()
-    xp(input).add.at(out, index, values)
+    combine_at("add", out, index, values)
     return out
 
 

@@ -16,6 +16,7 @@ from .index import _check_positions, _grid, _index, check_type, scatter_add
 from .reduce import prod
 from .scatter import _add_at, _as_vector, _check_source, _slices, _written
 from .shape import axis_of, expand, reshape
+from .ufuncs import accumulate, combine_at
 
 __all__ = ["index_reduce", "scatter", "scatter_reduce"]
 METHODS = __all__  # also methods of Tensor
@@ -160,7 +161,7 @@ def _neutral(like: Array, reduce: str) -> Any:
 def _extreme_at(input: Array, src: Array, index: Any, largest: bool) -> Array:
     """y = input, and where [index] names a place the largest (smallest) of it and src"""
     out = input.copy()
-    (xp(input).maximum if largest else xp(input).minimum).at(out, index, src)
+    combine_at("maximum" if largest else "minimum", out, index, src)
     return out
 
 
@@ -195,7 +196,7 @@ def _turns(input: Array, index: Array, dim: int) -> Array:
     tail = (slice(None),) * dim + (slice(1, None),)
     head = (slice(None),) * dim + (slice(-1),)
     first[tail] = ordered[tail] != ordered[head]
-    start = xp(index).maximum.accumulate(xp(index).where(first, steps, 0), axis=dim)
+    start = accumulate("maximum", xp(index).where(first, steps, 0), dim)
     turn = xp(index).empty(index.shape, "int64")
     turn[_grid(order, dim)] = steps - start
     return turn

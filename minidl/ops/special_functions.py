@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from ..device import Array, special, xp
+from ..device import Array, on_host, special, xp
 from ..dtypes import default_float
 from ..makers import op
 from ..promotion import cast
@@ -281,4 +281,6 @@ scaled_modified_bessel_k1 = float_op(
 spherical_bessel_j0 = float_op(
     "spherical_bessel_j0", "sin(input) / input, and 1 at 0", lambda x: xp(x).sinc(x / math.pi)
 )
-airy_ai = float_op("airy_ai", "the Airy function Ai", lambda x: special(x).airy(x)[0])
+airy_ai = float_op(
+    "airy_ai", "the Airy function Ai", lambda x: on_host(lambda h: special(h).airy(h)[0], x)
+)

@@ -2,8 +2,9 @@
 
 The function that holds an update rule's formula is its definition: NumPy computes it, on the GPU
 CuPy. minidl/kernels/cpu/optimizers.py has a function of the same name and arguments, which takes
-float32 arrays in the CPU's memory as one long row. Arrays that lie in another order, and
-everything under `kernels.disabled()`, are left to the definition.
+float32 arrays in the CPU's memory as one long row, minidl/kernels/cuda/optimizers.py one for
+float32 and float64 arrays on a GPU. Arrays that lie in another order, and everything under
+`kernels.disabled()`, are left to the definition.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 from numpy import ndarray
 
 from .. import dtypes, kernels
+from ..device import xp
 
 F32 = dtypes.F32
 
@@ -23,9 +25,11 @@ def fastest(step: Callable, *arrays: Any) -> tuple[Callable, tuple[Any, ...] | l
 
     arrays: the parameter, its gradient, and the state, each of the parameter's shape, or None.
     """
-    kernel = kernels.function(step.__name__)
+    kernel = kernels.function(step.__name__, arrays[0])
     if kernel is None:
         return step, arrays
+    if arrays[0].__class__ is not ndarray:
+        return _on_gpu(step, kernel, *arrays)
     shape, rows = arrays[0].shape, []
     for x in arrays:
         if x is not None:
@@ -36,3 +40,16 @@ def fastest(step: Callable, *arrays: Any) -> tuple[Callable, tuple[Any, ...] | l
             x = x.reshape(-1)
         rows.append(x)
     return kernel, rows
+
+
+def _on_gpu(
+    step: Callable, kernel: Callable, param: Any, grad: Any, *state: Any
+) -> tuple[Callable, tuple[Any, ...]]:
+    given = [x for x in (param, grad, *state) if x is not None]
+    kinds = {(x.__class__, x.dtype, x.shape) for x in given}
+    written = [x for x in given if x is not grad]
+    if len(kinds) > 1 or param.dtype not in (F32, dtypes.F64):
+        return step, (param, grad, *state)
+    if not all(x.flags.c_contiguous for x in written):
+        return step, (param, grad, *state)
+    return kernel, (param, xp(grad).ascontiguousarray(grad), *state)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from numpy import ndarray
+
 from .. import kernels
 from ..ops import zeros_like
 from ..tensor import Tensor
@@ -99,7 +101,8 @@ class SGD(Optimizer):
                 dampening = 0
             buffer = state["momentum_buffer"]._array
         update, arrays = sgd_step, (p._array, p._grad._array, buffer)
-        if p._array.size >= kernels.LARGE:  # on fewer elements it is as fast in NumPy
+        on_gpu = p._array.__class__ is not ndarray
+        if on_gpu or p._array.size >= kernels.LARGE:  # fewer elements are as fast in NumPy
             update, arrays = fastest(sgd_step, *arrays)
         update(
             *arrays,

@@ -172,6 +172,6 @@ def _why_no_kernel(op: Op, args: tuple) -> str:
             return ""
         if array.dtype.kind == "f" and array.dtype is not dtypes.F32:
             return f"it takes float32, the input is {array.dtype}"
-    if kernels.load(op.name) is None:
+    if op.name in kernels.CPU and kernels.load(op.name) is None:
         return "it needs numba, which is not installed"
     return "it does not take these shapes or options"

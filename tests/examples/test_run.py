@@ -22,11 +22,10 @@ def parts(path):
     return {"title": pieces[0].strip()} | dict(zip(pieces[1::2], pieces[2::2], strict=True))
 
 
-def run(path):
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    return subprocess.run(
-        [sys.executable, path], cwd=ROOT, env=environment, capture_output=True, text=True
-    )
+def run(path, *arguments, **variables):
+    environment = os.environ | {"PYTHONPATH": str(ROOT)} | variables
+    command = [sys.executable, path, *arguments]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
 
 
 def test_there_are_examples():
@@ -49,4 +48,12 @@ def test_prints_what_it_says(path):
     done = run(path)
     assert done.returncode == 0, done.stderr
     assert errors_in(done.stderr) == ""
+    assert differences(parts(path)["You will see"], done.stdout) == []
+
+
+@pytest.mark.parametrize("name", ["hello_tensor.py", "train_digits.py"])
+def test_on_another_device_it_prints_the_same(name):
+    path = ROOT / "examples" / name
+    done = run(path, "--device", "cuda", MINIDL_CUDA="standin")
+    assert done.returncode == 0, done.stderr
     assert differences(parts(path)["You will see"], done.stdout) == []

@@ -1,13 +1,11 @@
 """Every op through every check of `minidl.testing`, on samples of its record."""
 
 import pytest
-from hypothesis import settings
 
 from minidl import ops, testing
 from minidl.testing import OP_CHECKS
 from minidl.testing.checks import run
 
-EXAMPLES = settings().max_examples // 2  # there are thousands of tests here
 PAIRS = [
     pytest.param(check, record, id=f"{check.__name__}-{record.name}")
     for check in OP_CHECKS
@@ -17,8 +15,8 @@ PAIRS = [
 
 
 @pytest.mark.parametrize(("check", "record"), PAIRS)
-def test_holds(check, record, device):
-    run(check, record, device=device, max_examples=EXAMPLES)
+def test_holds(check, record, device, examples):
+    run(check, record, device=device, max_examples=examples)
 
 
 @pytest.mark.smoke

@@ -33,9 +33,12 @@ def _sums(x, sums):
         sums[i] = _squares(x[i * BLOCK : (i + 1) * BLOCK])
 
 
-def square_sum(x: np.ndarray) -> float:
-    """The sum of the squares of a contiguous float32 array."""
-    x = x.reshape(-1)
+def square_sum(*arrays: np.ndarray) -> float:
+    """The sum of the squares of contiguous float32 arrays."""
+    return sum([_square_sum(x.reshape(-1)) for x in arrays])
+
+
+def _square_sum(x: np.ndarray) -> float:
     if x.size <= BLOCK:
         return _squares(x)
     sums = np.empty((x.size + BLOCK - 1) // BLOCK)
@@ -52,7 +55,8 @@ def _scale(x, factor):
 
 def scale(x: np.ndarray, factor: float) -> None:
     """x = factor * x, in place, contiguous."""
-    _scale(x.size, x.reshape(-1), factor)
+    if factor != 1:
+        _scale(x.size, x.reshape(-1), factor)
 
 
 @parallel

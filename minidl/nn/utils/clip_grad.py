@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import GeneratorType
 
 from numpy import ndarray
 
 from ... import kernels
 from ...autograd import no_grad
-from ...dtypes import F32, float32
+from ...device import device_of
+from ...dtypes import F32, F64, float32
 from ...linalg import vector_norm
 from ...ops import clamp, stack, tensor
-from ...tape import bump
+from ...tape import bump, wrap
 from ...tensor import Tensor
 
 __all__ = [
@@ -41,13 +42,16 @@ def get_total_norm(
     norm_type = float(norm_type)
     if not tensors:
         return tensor(0.0)
-    square_sum = kernels.function("square_sum") if norm_type == 2 else None
-    if square_sum is not None and all(_fits(t) for t in tensors):
-        squares = sum([square_sum(t._array) for t in tensors])
-        total = tensor(math.sqrt(squares), dtype=float32)
-    else:
+    square_sum = _kernel("square_sum", tensors) if norm_type == 2 else None
+    if square_sum is None:
         norms = [vector_norm(t, norm_type).to(tensors[0].device) for t in tensors]
         total = vector_norm(stack(norms), norm_type)
+    else:
+        squares = square_sum(*[t._array for t in tensors])
+        if isinstance(squares, float):
+            total = tensor(math.sqrt(squares), dtype=float32)
+        else:  # on a GPU, for which nobody waits
+            total = wrap(squares).sqrt().to(tensors[0].dtype)
     if error_if_nonfinite and not math.isfinite(total.item()):
         raise RuntimeError(
             f"The total norm of order {norm_type} for gradients from `parameters` is non-finite, "
@@ -69,15 +73,19 @@ def clip_grads_with_norm_(
     https://docs.pytorch.org/docs/stable/generated/torch.nn.utils.clip_grads_with_norm_.html
     """
     factor = clamp(float(max_norm) / (total_norm + 1e-6), max=1.0)
-    grads, scale = _grads(parameters), kernels.function("scale")
-    number = factor.item() if scale is not None and all(_fits(grad) for grad in grads) else None
-    for grad in grads:
-        if number is None:
+    grads = _grads(parameters)
+    scale = _kernel("scale", grads) if grads else None
+    if scale is None:
+        for grad in grads:
             grad.mul_(factor.to(grad.device))
-        else:
-            if number != 1:
-                scale(grad._array, number)
-            bump(grad)
+        return
+    if grads[0]._array.__class__ is ndarray:
+        number = factor.item()
+    else:
+        number = factor.to(grads[0].device, grads[0].dtype)._array
+    for grad in grads:
+        scale(grad._array, number)
+        bump(grad)
 
 
 @no_grad()
@@ -128,9 +136,10 @@ def clip_grad_value_(
 
     https://docs.pytorch.org/docs/stable/generated/torch.nn.utils.clip_grad_value_.html
     """
-    limit, clamped = float(clip_value), kernels.function("clamp")
+    limit = float(clip_value)
     for grad in _grads(parameters):
-        if clamped is not None and _fits(grad):
+        clamped = _kernel("clamp", [grad])
+        if clamped is not None:
             clamped(grad._array, -limit, limit)
             bump(grad)
         else:
@@ -142,7 +151,15 @@ def _grads(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
     return [p._grad for p in parameters if p._grad is not None]
 
 
-def _fits(grad: Tensor) -> bool:
-    """Whether the kernels can take it: on the CPU, float32, in row order and writable."""
-    x = grad._array
-    return x.__class__ is ndarray and x.dtype is F32 and x.flags.carray
+def _kernel(name: str, grads: list[Tensor]) -> Callable | None:
+    """The kernel of this name, if it takes all these gradients: on one device, of one type (on the
+    CPU float32), in row order and writable."""
+    arrays = [grad._array for grad in grads]
+    first = arrays[0]
+    if first.__class__ is ndarray:
+        fit = all(x.__class__ is ndarray and x.dtype is F32 and x.flags.carray for x in arrays)
+    else:
+        kinds = {(x.__class__, x.dtype, device_of(x)) for x in arrays}
+        fit = first.dtype in (F32, F64) and len(kinds) == 1
+        fit = fit and all(x.flags.c_contiguous for x in arrays)
+    return kernels.function(name, first) if fit else None

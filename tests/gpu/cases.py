@@ -1,0 +1,95 @@
+"""A call of every CUDA kernel in every way that launches another instance of its template.
+
+x: float (24, 40), on the shim. Kernels of plain functions get an array instead (`FUNCTIONS`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import minidl
+from minidl import ops, optim, random
+from minidl.tape import named, wrap
+
+FLOATS = ("float16", "float32", "float64")
+
+
+def labels(x):
+    """24 classes below 40, on the device of x; one is not to be counted."""
+    return minidl.tensor([*range(5, 28), -100], device=x.device)
+
+
+CASES: dict[str, list[Callable]] = {
+    "exp": [ops.exp],
+    "tanh": [ops.tanh],
+    "sigmoid": [ops.sigmoid],
+    "relu": [ops.relu],
+    "erf": [ops.erf],
+    "logsigmoid": [ops.logsigmoid],
+    "silu": [ops.silu],
+    "mish": [ops.mish],
+    "hardswish": [ops.hardswish],
+    "gelu": [ops.gelu, lambda x: ops.gelu(x, "tanh")],
+    "leaky_relu": [lambda x: ops.leaky_relu(x, 0.1)],
+    "elu": [lambda x: ops.elu(x, 1.5)],
+    "softplus": [lambda x: ops.softplus(x, 2.0, 1.0)],
+    "dropout": [lambda x: named("dropout")(x, 0.3, 7, 5, False)],
+    "cross_entropy": [
+        lambda x: ops.cross_entropy(x, labels(x)),
+        lambda x: ops.cross_entropy(x, labels(x), x[0, :].detach().exp(), reduction="sum"),
+        lambda x: ops.cross_entropy(x, labels(x), label_smoothing=0.1, reduction="none"),
+    ],
+    "mse_loss": [lambda x: ops.mse_loss(x[:12], x[12:])],
+    "binary_cross_entropy_with_logits": [
+        lambda x: ops.binary_cross_entropy_with_logits(x[:12], x[12:])
+    ],
+    "softmax": [lambda x: minidl.softmax(x, 1)],
+    "log_softmax": [lambda x: minidl.log_softmax(x, 1)],
+    "logsumexp": [lambda x: minidl.logsumexp(x, 1)],
+}
+
+OPTIMIZERS = {
+    "adadelta": lambda p: [optim.Adadelta(p)],
+    "adagrad": lambda p: [optim.Adagrad(p)],
+    "adam": lambda p: [optim.Adam(p), optim.Adam(p, amsgrad=True)],
+    "adamax": lambda p: [optim.Adamax(p)],
+    "asgd": lambda p: [optim.ASGD(p)],
+    "nadam": lambda p: [optim.NAdam(p)],
+    "radam": lambda p: [optim.RAdam(p)],
+    "rmsprop": lambda p: [optim.RMSprop(p), optim.RMSprop(p, momentum=0.9, centered=True)],
+    "rprop": lambda p: [optim.Rprop(p)],
+    "sgd": lambda p: [optim.SGD(p), optim.SGD(p, momentum=0.9)],
+}
+
+
+def step(name: str, x: Any, dtype: str) -> None:
+    """A step of each optimizer of this name, with x as the gradient."""
+    p = minidl.nn.Parameter(minidl.zeros(24, 40, dtype=getattr(minidl, dtype), device="cuda"))
+    p.grad = wrap(x.astype(dtype))
+    for optimizer in OPTIMIZERS[name]([p]):
+        optimizer.step()
+
+
+def clip(x: Any, dtype: str) -> None:
+    """x as the gradient, clipped in both ways."""
+    p = minidl.nn.Parameter(wrap(x.astype(dtype)))
+    p.grad = p.detach().clone()
+    minidl.nn.utils.clip_grad_norm_([p], 1.0)
+    minidl.nn.utils.clip_grad_value_([p], 0.01)
+
+
+COMMON = ("float32", "float64")
+
+FUNCTIONS: dict[str, list[Callable[[Any], Any]]] = {
+    "words": [lambda x: random.words(7, 3, 50, x)],
+    "uniforms": [lambda x, d=d: random.uniforms(7, 3, 50, d, x) for d in FLOATS],
+    "normals": [lambda x, d=d: random.normals(7, 3, 50, d, x) for d in FLOATS],
+    **dict.fromkeys(
+        ("clamp", "scale", "square_sum"), [lambda x, d=d: clip(x, d) for d in COMMON]
+    ),
+    **{
+        f"{name}_step": [lambda x, n=name, d=d: step(n, x, d) for d in COMMON]
+        for name in OPTIMIZERS
+    },
+}
