@@ -37,7 +37,7 @@ def test_form(path):
     said = parts(path)
     assert list(said) == ["title", *PARTS]
     assert all(text.strip() for text in said.values())
-    assert re.match(rf"\s+python examples/{path.name} +\(\d+ s\)\n", said["Run"])
+    assert re.match(rf"\s+python examples/{path.name} +\(\d+ s(; [^)]+)?\)\n", said["Run"])
     assert len(path.read_text().splitlines()) <= 120
     for name in re.findall(r"[\w/.]+\.(?:py|md)", said["Next"]):
         assert (ROOT / name).exists() or (path.parent / name).exists()
