@@ -162,6 +162,34 @@ def test_compiling_is_said_once_and_kept(copy):
     assert warm == "1.0\n"
 
 
+NAMES_OF_KERNELS = """
+import importlib, sys
+from pathlib import Path
+import minidl.kernels.cpu as cpu
+files = sorted(path.stem for path in Path(cpu.__file__).parent.glob("[!_]*.py"))
+modules = [importlib.import_module(f"{cpu.__name__}.{f}") for f in files[:: int(sys.argv[1])]]
+for module in sorted(modules, key=lambda module: module.__name__):
+    for name, value in sorted(vars(module).items()):
+        if hasattr(value, "py_func"):
+            print(module.__name__, name, value.py_func.__qualname__)
+"""
+
+
+def test_compiled_code_is_met_again_in_whatever_order_kernels_are_imported():
+    """The name of a kernel, by which its code is kept, depends on its sources alone."""
+    names = [
+        subprocess.run(
+            [sys.executable, "-c", NAMES_OF_KERNELS, order],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for order in ("1", "-1")
+    ]
+    assert names[0] == names[1]
+    assert len(names[0].splitlines()) > 100
+
+
 def test_code_compiled_from_a_changed_helper_is_not_met(copy):
     """softmax.py takes a function from another file; Numba's own cache watches only softmax.py."""
     helper = copy / "minidl/kernels/cpu/halves.py"

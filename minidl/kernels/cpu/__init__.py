@@ -111,7 +111,8 @@ def _sources(names: dict[str, Any], seen: set[str]) -> set[str]:
             seen.add(module)
             file = Path(sys.modules[module].__file__)
             found |= {f"{module} {hashlib.sha256(file.read_bytes()).hexdigest()}"}
-            found |= _sources(vars(sys.modules[module]), seen)
+            if module != __name__:  # whose names are all the kernel files imported so far
+                found |= _sources(vars(sys.modules[module]), seen)
     return found
 
 
