@@ -95,7 +95,8 @@ def jit(function: Callable | None = None, **options: Any) -> Callable:
     if function is None:
         return lambda f: jit(f, **options)
     sources = "".join(sorted(_sources(function.__globals__, set())))
-    stamp = hashlib.sha256(f"{sources}{sorted(options.items())}".encode()).hexdigest()[:16]
+    settings = {name: sorted(v) if isinstance(v, set) else v for name, v in options.items()}
+    stamp = hashlib.sha256(f"{sources}{sorted(settings.items())}".encode()).hexdigest()[:16]
     function.__qualname__ = f"{function.__qualname__}_{stamp}"
     options = {"fastmath": FAST, "error_model": "numpy", "nogil": True, "cache": True} | options
     return numba.njit(function, **options)
