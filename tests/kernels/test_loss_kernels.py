@@ -104,7 +104,11 @@ def test_labels_outside_are_refused(bad):
 
 def test_all_labels_ignored():
     x, target = minidl.randn(4, 3, requires_grad=True), minidl.full((4,), -100)
-    assert np.isnan(F.cross_entropy(x, target).item())
+    for smoothing in (0.0, 0.1):
+        loss = F.cross_entropy(x, target, label_smoothing=smoothing)
+        assert np.isnan(loss.item())
+        (gradient,) = minidl.autograd.grad(loss, x)
+        assert (gradient == 0).all()
     assert F.cross_entropy(x, target, reduction="sum").item() == 0.0
 
 

@@ -107,7 +107,8 @@ def cross_entropy_gradient(
     labels, weights, total, tops, shares = aux
     row = rows(input, min(input.ndim - 1, 1))
     dx = np.empty_like(row)
-    scales = g.reshape(-1) * weights / total
+    scales = g.reshape(-1) * weights
+    np.divide(scales, total, out=scales, where=weights != 0)  # 0, not 0 / 0, if all are ignored
     _label_gradients(8 * dx.size, row, labels, tops, shares, scales, F(label_smoothing), dx)
     return from_rows(dx, input, min(input.ndim - 1, 1)), None, None
 
