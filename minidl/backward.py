@@ -12,6 +12,7 @@ from heapq import heappop, heappush
 from typing import Any
 
 from . import anomaly, device, tape
+from .autocasting import suspended
 from .errors import DTypeError, GraphError, ShapeError
 from .promotion import cast, kind_of
 from .tape import PICK, Leaf, Node, Tensor, grad_mode, mode, named, wrap
@@ -112,7 +113,7 @@ def walk(
     upcoming: Node | None = None
     waiting: Tensor | None = None
     add, suspicious = named("add"), mode.anomaly
-    with grad_mode(create_graph):
+    with grad_mode(create_graph), suspended():
         while roots:  # emptied, so that the first gradients can be freed as the walk goes on
             edge, gradient = roots.pop()
             if needed is None or edge in needed:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from . import device, dtypes, kernels, tape
+from .autocasting import brought
 from .errors import DeviceError, DTypeError, ShapeError
 from .fused import run_fused
 from .promotion import kind_of, not_a_tensor, prepared, promoted
@@ -234,6 +235,8 @@ def general(op: Op) -> Callable:
 
     def call(*args: Any, **kwargs: Any) -> Any:
         inputs, kwargs = _bind(op, args, kwargs)
+        if mode.autocast is not None:
+            inputs = brought(op.name, inputs)
         kernel = None
         if op.definition or op.kernels:
             kernel = kernels.choose(op, inputs, kwargs)

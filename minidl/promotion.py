@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from . import device, dtypes
+from .autocasting import brought
 from .errors import DTypeError
 from .tape import Op, Tensor, mode, named, wrap
 
@@ -19,6 +20,8 @@ def promoted(name: str, a: Any, b: Any, result: str = "same") -> tuple[Any, Any]
     a, b = _tensor_or_number(name, a), _tensor_or_number(name, b)
     if result == "strict":
         _check_strict(name, a, b)
+    if mode.autocast is not None:
+        a, b = brought(name, (a, b))
     common = dtypes.result_type([_ranked(a), _ranked(b)])
     if result == "float" and common.kind != "f":
         common = dtypes.default_float()
@@ -72,6 +75,8 @@ def cast(t: Tensor, to: np.dtype) -> Tensor:
 def prepared(op: Op, input: Tensor, to_float: bool) -> Tensor:
     """The input of a unary op in a type that it computes in."""
     refuse_half(op.name, input._array)
+    if mode.autocast is not None:
+        (input,) = brought(op.name, (input,))
     if to_float and input._array.dtype.kind != "f":
         return cast(input, dtypes.default_float())
     return input

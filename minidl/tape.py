@@ -33,6 +33,7 @@ class _Mode(threading.local):
 
     grad = True
     anomaly = False
+    autocast: Any = None  # the type of products in `amp.autocast`
 
 
 mode = _Mode()

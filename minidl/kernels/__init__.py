@@ -45,11 +45,15 @@ CPU = {op: file for file, ops in _FILES.items() for op in ops}
 
 # The files in kernels/cuda, likewise.
 _CUDA_FILES = {
+    "attention": ["attention"],
+    "conv": ["convolution", "convolution_input", "convolution_weight"],
     "dropout": ["dropout"],
     "elementwise": """
         exp tanh sigmoid relu erf logsigmoid silu mish hardswish gelu leaky_relu elu softplus
     """.split(),
     "loss": ["cross_entropy", "mse_loss", "binary_cross_entropy_with_logits"],
+    "recurrent": ["gru_sequence", "lstm_sequence"],
+    "scatter": ["unindex", "add_at", "gather", "scatter_add"],
     "softmax": ["softmax", "log_softmax", "logsumexp"],
 }
 CUDA = {op: file for file, ops in _CUDA_FILES.items() for op in ops}

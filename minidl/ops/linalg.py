@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 
+from ..autocasting import brought
 from ..device import Array, Arrays, xp
 from ..errors import DTypeError, ShapeError
 from ..makers import op
 from ..promotion import refuse_half
-from ..tape import Tensor
+from ..tape import Tensor, mode
 from .shape import diagonal, reshape, squeeze, transpose, unsqueeze
 
 __all__ = [
@@ -45,6 +46,8 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
     (..., n, k) @ (..., k, m) -> (..., n, m).
     https://docs.pytorch.org/docs/stable/generated/torch.matmul.html
     """
+    if mode.autocast is not None:
+        input, other = brought("matmul", (input, other))
     if isinstance(input, Tensor) and isinstance(other, Tensor):
         left, right = input._array.ndim, other._array.ndim
         if left > 1 and right > 1:
@@ -79,7 +82,7 @@ def _of_rank(name: str, ndim: int, a: Tensor, b: Tensor) -> Tensor:
             f"{name}: expected tensors with {ndim} dimensions, got {a._array.shape} and "
             f"{b._array.shape}."
         )
-    return _matmul(a, b)
+    return matmul(a, b)
 
 
 @op

@@ -45,6 +45,7 @@ def fastest(step: Callable, *arrays: Any) -> tuple[Callable, tuple[Any, ...] | l
 def _on_gpu(
     step: Callable, kernel: Callable, param: Any, grad: Any, *state: Any
 ) -> tuple[Callable, tuple[Any, ...]]:
+    """As `fastest`; a gradient in another order is copied, since nothing is written to it."""
     given = [x for x in (param, grad, *state) if x is not None]
     kinds = {(x.__class__, x.dtype, x.shape) for x in given}
     written = [x for x in given if x is not grad]

@@ -5,6 +5,7 @@ x: float (24, 40), on the shim. Kernels of plain functions get an array instead 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -20,7 +21,49 @@ def labels(x):
     return minidl.tensor([*range(5, 28), -100], device=x.device)
 
 
+def sequence(name, x, gates, states, reverse):
+    """Two steps of four sequences of 5 numbers, and 8 units."""
+    weights = x[: gates * 2].reshape(-1)[: gates * 8 * 5].reshape(gates * 8, 5)
+    recurrent = x[: gates * 2].reshape(-1)[-gates * 8 * 8 :].reshape(gates * 8, 8)
+    state = [x[0, :32].reshape(4, 8)] * states
+    biases = [x[row].reshape(-1)[: gates * 8] for row in (1, 2)]
+    call = named(name)
+    return call(x[-1].reshape(2, 4, 5), *state, weights, recurrent, *biases, reverse=reverse)
+
+
+def convolution(name, x, groups):
+    """One of its three sides, on two images of 12 channels or 12 filters, in `groups` groups."""
+    images = x[:12].reshape(2, 12, 5, 4)
+    weight = x[12:].reshape(-1)[: 12 * (12 // groups) * 2 * 2].reshape(12, 12 // groups, 2, 2)
+    options = {"stride": (2, 1), "padding": (1, 0), "dilation": (1, 2), "groups": groups}
+    if name == "convolution":
+        return named(name)(images, weight, **options)
+    if name == "convolution_input":
+        return named(name)(weight, images, size=(9, 6), **options)
+    g = x[12:, :12].reshape(2, 12, 3, 2)
+    return named(name)(images, g, kernel=(2, 2), **options)
+
+
+def places(x, high, *shape):
+    """Positions below `high`, on the device of x; most are named more than once."""
+    return (minidl.arange(math.prod(shape), device=x.device).reshape(*shape) * 7 + 3) % high
+
+
 CASES: dict[str, list[Callable]] = {
+    "gru_sequence": [lambda x: sequence("gru_sequence", x, 3, 1, False)],
+    "lstm_sequence": [lambda x: sequence("lstm_sequence", x, 4, 2, True)],
+    "attention": [lambda x: ops.scaled_dot_product_attention(x[:, :16], x[:, 16:32], x[:, 32:])],
+    **{
+        name: [lambda x, n=name, g=g: convolution(n, x, g) for g in (3, 12)]
+        for name in ("convolution", "convolution_input", "convolution_weight")
+    },
+    "unindex": [lambda x: named("unindex")(x, index=places(x, 9, 24)._array, shape=(9, 40))],
+    "add_at": [lambda x: ops.index_add(x, 1, places(x, 40, 30), x[:, :30] * 2)],
+    "gather": [lambda x: ops.gather(x, 0, places(x, 24, 50, 40))],
+    "scatter_add": [
+        lambda x: ops.scatter_add(x, 1, places(x, 40, 24, 30), x[:, 10:] * 2),
+        lambda x: ops.scatter_add(x[:12], 1, places(x, 40, 12, 40), x[12:]),
+    ],
     "exp": [ops.exp],
     "tanh": [ops.tanh],
     "sigmoid": [ops.sigmoid],
@@ -85,9 +128,10 @@ FUNCTIONS: dict[str, list[Callable[[Any], Any]]] = {
     "words": [lambda x: random.words(7, 3, 50, x)],
     "uniforms": [lambda x, d=d: random.uniforms(7, 3, 50, d, x) for d in FLOATS],
     "normals": [lambda x, d=d: random.normals(7, 3, 50, d, x) for d in FLOATS],
-    **dict.fromkeys(
-        ("clamp", "scale", "square_sum"), [lambda x, d=d: clip(x, d) for d in COMMON]
-    ),
+    **{
+        name: [lambda x, d=d: clip(x, d) for d in COMMON]
+        for name in ("clamp", "scale", "square_sum")
+    },
     **{
         f"{name}_step": [lambda x, n=name, d=d: step(n, x, d) for d in COMMON]
         for name in OPTIMIZERS

@@ -54,6 +54,17 @@ def test_cross_entropy_with_weights_or_smoothing(case, reduction, smoothing):
     check(call, x, labels, weight, kernel="cross_entropy")
 
 
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_all_labels_ignored(reduction):
+    """The mean is nan, its gradient 0."""
+    check(
+        lambda x, labels: ops.cross_entropy(x, labels, reduction=reduction),
+        np.random.default_rng(0).random((3, 5)),
+        np.full(3, -100),
+        kernel="cross_entropy",
+    )
+
+
 def test_a_label_that_is_no_class_gives_nan():
     """The check before the call finds it; should that be left out, no memory is misread."""
     x, labels = np.zeros((3, 4), np.float32), np.array([1, 4, -1])

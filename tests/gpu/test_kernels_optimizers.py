@@ -65,10 +65,16 @@ def test_sizes(name, shape, seed):
 
 @pytest.mark.parametrize("name", CASES)
 def test_special_values(name):
-    """nan and infinities among the gradients go where the definition says."""
-    g = np.ones((2, 40))
-    g[:, :4] = np.nan, np.inf, -np.inf, 0.0
+    """nan and infinities among the gradients go where the definition says, and stay there."""
+    g = np.ones((3, 40))
+    g[:2, :4] = np.nan, np.inf, -np.inf, 0.0
     compare(CASES[name], (40,), minidl.float32, g)
+
+
+def test_nan_is_the_largest_number():
+    g = np.ones((2, 40))
+    g[0, 3] = np.nan
+    compare(lambda p: minidl.optim.Adamax(p, 0.1), (40,), minidl.float32, g)
 
 
 @pytest.mark.parametrize("name", ["sgd-momentum", "adam", "rmsprop"])

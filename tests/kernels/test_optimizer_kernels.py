@@ -55,8 +55,8 @@ def names_of_kernels(monkeypatch):
     """A list that fills with the names of the kernels that are asked for and used."""
     used, find = [], kernels.function
 
-    def noting(name):
-        kernel = find(name)
+    def noting(name, like=None):
+        kernel = find(name, like)
         if kernel is None:
             return None
         return lambda *args, **options: (used.append(name), kernel(*args, **options))[1]

@@ -42,10 +42,13 @@ template <typename T, typename A>
 __global__ void cross_entropy_gradient(const T* g, bool of_each_row, const T* x,
                                        const long long* labels, const T* weights, const T* total,
                                        const T* tops, const T* shares, long long columns,
-                                       A smoothing, T* dx) {
+                                       long long ignore_index, A smoothing, T* dx) {
   long long row = blockIdx.x;
-  A scale = (A)g[of_each_row ? row : 0] * (A)weights[row];
-  if (total) scale /= (A)*total;
+  A scale = 0;  // also where all labels are to be ignored, and the total is 0
+  if (labels[row] != ignore_index) {
+    scale = (A)g[of_each_row ? row : 0] * (A)weights[row];
+    if (total) scale /= (A)*total;
+  }
   A top = tops[row], share = (A)shares[row] * scale, rest = scale * smoothing / columns;
   for (long long c = threadIdx.x; c < columns; c += blockDim.x) {
     A d = exp((A)x[row * columns + c] - top) * share - rest;

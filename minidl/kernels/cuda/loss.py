@@ -49,16 +49,15 @@ def cross_entropy(
 
 
 def cross_entropy_gradient(
-    g: Array, input: Array, label_smoothing: float, aux: tuple
+    g: Array, input: Array, ignore_index: int, label_smoothing: float, aux: tuple
 ) -> tuple[Array, None, None]:
     labels, weights, total, tops, shares = aux
     row = rows(input, min(input.ndim - 1, 1))
     dx = xp(g).empty_like(row)
-    args = contiguous(g), g.ndim > 0, row, labels, weights, total, tops, shares
-    grid, block, columns = (labels.size,), threads(row.shape[1]), row.shape[1]
-    SOURCE.launch(
-        "cross_entropy_gradient", TYPES[g.dtype], grid, block, *args, columns, label_smoothing, dx
-    )
+    numbers = row.shape[1], ignore_index, label_smoothing
+    args = contiguous(g), g.ndim > 0, row, labels, weights, total, tops, shares, *numbers, dx
+    grid, block = (labels.size,), threads(row.shape[1])
+    SOURCE.launch("cross_entropy_gradient", TYPES[g.dtype], grid, block, *args)
     return from_rows(dx, input, min(input.ndim - 1, 1)), None, None
 
 

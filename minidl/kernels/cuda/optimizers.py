@@ -33,7 +33,7 @@ def sgd_step(
 def _averaging(
     lr: float, beta1: float, beta2: float, weight_decay: float, decoupled: bool, maximize: bool
 ) -> tuple[float, ...]:
-    """What Adam and its kin share: how gradients are averaged, and the two kinds of weight decay."""
+    """What Adam and its kin share: how they average gradients, and two kinds of weight decay."""
     decay, shrink = (0.0, 1 - lr * weight_decay) if decoupled else (weight_decay, 1.0)
     return 1 - beta1, beta2, 1 - beta2, decay, maximize, shrink
 
