@@ -579,6 +579,7 @@ from .io import load as load
 from .io import save as save
 from . import amp as amp
 from . import anomaly as anomaly
+from . import autocasting as autocasting
 from . import autograd as autograd
 from . import backward as backward
 from . import cuda as cuda
