@@ -17,11 +17,10 @@ from ._images import shuffled
 from ._lab import Misuse
 
 SIDE, CROP = 256, 227  # [A] says crops of 224, but only 227 gives its 55 x 55 maps
-LAST = SIDE - CROP
-CENTRE = ((LAST // 2, LAST // 2, False),)
+CENTRE = ((0.5, 0.5, False),)  # shares of the margin above and to the left; mirrored or not
 TEN = tuple(
     (top, left, mirrored)
-    for top, left in ((0, 0), (0, LAST), (LAST, 0), (LAST, LAST), CENTRE[0][:2])
+    for top, left in ((0, 0), (0, 1), (1, 0), (1, 1), CENTRE[0][:2])
     for mirrored in (False, True)
 )
 
@@ -74,27 +73,35 @@ def colour_statistics(images, seed: int, count: int = 1000) -> dict:
     return {"mean": pixels.mean(1).tolist(), "colours": (vectors * values).tolist()}
 
 
-def augment(images: minidl.Tensor, mean, colours) -> minidl.Tensor:
-    """Bytes (B, 3, 256, 256) to (B, 3, 227, 227): random crop, mirror and colour ([A] 4.1).
+def augment(images: minidl.Tensor, mean, colours, size: int = CROP) -> minidl.Tensor:
+    """Bytes (B, 3, 256, 256) to (B, 3, size, size): random crop, mirror and colour ([A] 4.1).
 
     [p1, p2, p3] [a1 l1, a2 l2, a3 l3]' is added to each pixel, p and l the components and their
     eigenvalues for pixels in 0..1, a ~ N(0, 0.1) drawn once for an image.
     """
     count, device = len(images), images.device
-    corners = minidl.randint(0, LAST + 1, (count, 2)).tolist()
-    crops = [
-        image[:, i : i + CROP, j : j + CROP] for image, (i, j) in zip(images, corners, strict=True)
-    ]
-    x = minidl.stack(crops).float()
-    x = minidl.where(minidl.rand(count, 1, 1, 1, device=device) < 0.5, x.flip(3), x)
+    x = random_crops(images, size).float()
     shift = 0.1 * minidl.randn(count, 3, device=device) @ minidl.tensor(colours, device=device).T
     return x - column(mean, device) + 255 * shift[:, :, None, None]
 
 
-def crops(images: minidl.Tensor, mean, where):
-    """The crops (B, 3, 227, 227) at `where`, CENTRE or TEN ([A] 4.1), one after the other."""
-    for top, left, mirrored in where:
-        x = images[:, :, top : top + CROP, left : left + CROP].float() - column(mean, images.device)
+def random_crops(images: minidl.Tensor, size: int) -> minidl.Tensor:
+    """A crop (C, size, size) of each image (C, W, W), anywhere; one in two is mirrored."""
+    count, width = len(images), images.shape[3]
+    corners = minidl.randint(0, width - size + 1, (count, 2)).tolist()
+    crops = [
+        image[:, i : i + size, j : j + size] for image, (i, j) in zip(images, corners, strict=True)
+    ]
+    x = minidl.stack(crops)
+    return minidl.where(minidl.rand(count, 1, 1, 1, device=x.device) < 0.5, x.flip(3), x)
+
+
+def crops(images: minidl.Tensor, mean, where, size: int = CROP):
+    """The crops (B, 3, size, size) at `where`, CENTRE or TEN ([A] 4.1), one after the other."""
+    margin = SIDE - size
+    for share_above, share_left, mirrored in where:
+        top, left = int(margin * share_above), int(margin * share_left)
+        x = images[:, :, top : top + size, left : left + size].float() - column(mean, images.device)
         yield x.flip(3) if mirrored else x
 
 
@@ -103,13 +110,13 @@ def column(colour, device) -> minidl.Tensor:
 
 
 @minidl.no_grad()
-def errors(run, model, loader, mean, where) -> list[float]:
+def errors(run, model, loader, mean, where, size: int = CROP) -> list[float]:
     """Top-1 and top-5 error, %, of the mean prediction for these crops of each image."""
     model.eval()
     wrong, count = [0, 0], 0
     for images, y in loader:
         images, y = images.to(run.device), y.to(run.device)
-        prediction = sum(model(x).softmax(1) for x in crops(images, mean, where))  # (B, classes)
+        prediction = sum(model(x).softmax(1) for x in crops(images, mean, where, size))
         _, best = prediction.topk(min(5, prediction.shape[1]), 1)
         hits = best == y[:, None]  # (B, 5)
         wrong[0] += len(y) - hits[:, 0].sum().item()

@@ -138,28 +138,6 @@ def test_readme_alexnet_output_is_that_of_the_committed_run():
     assert f"| {counts} |" in README
 
 
-def table_of_papers():
-    """A row for each paper of `papers/`, from its committed run."""
-    from papers.__main__ import names, paper
-
-    rows = ["| | paper | claims that hold / do not / are only reported | minutes |"]
-    rows.append("|---|---|---|---|")
-    for name in names():
-        record = json.loads((ROOT / f"papers/results/{name}.json").read_text())
-        assert (record["size"], record["state"]) == ("default", "finished")
-        verdicts = [claim["holds"] for claim in record["claims"]]
-        counts = " / ".join(str(verdicts.count(value)) for value in (True, False, None))
-        link = f"[`{name}`](papers/{name}.py)"
-        minutes = f"{record['minutes']:.1f}"
-        rows.append(f"| {paper(name).year} | {link} | {counts} | {minutes} |")
-    return "\n".join(rows)
-
-
-def test_readme_papers_are_the_committed_runs():
-    begin, end = "<!-- papers -->\n", "\n<!-- /papers -->"
-    assert README.split(begin)[1].split(end)[0] == table_of_papers()
-
-
 def test_readme_alexnet_output_has_the_form_of_a_run(tmp_path):
     """A few steps of everything give the same rows; values and verdicts need the real run."""
     done = run("python -m papers alexnet --smoke --out run", folder=tmp_path)

@@ -51,7 +51,10 @@ _CUDA_FILES = {
     "elementwise": """
         exp tanh sigmoid relu erf logsigmoid silu mish hardswish gelu leaky_relu elu softplus
     """.split(),
+    "local_response_norm": ["local_response_norm"],
     "loss": ["cross_entropy", "mse_loss", "binary_cross_entropy_with_logits"],
+    "norms": ["layer_norm", "rms_norm", "batch_norm", "fixed_norm", "group_norm"],
+    "pool": ["max_pool2d", "sum_pool", "spread_windows"],
     "recurrent": ["gru_sequence", "lstm_sequence"],
     "scatter": ["unindex", "add_at", "gather", "scatter_add"],
     "softmax": ["softmax", "log_softmax", "logsumexp"],

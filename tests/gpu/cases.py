@@ -49,6 +49,11 @@ def places(x, high, *shape):
     return (minidl.arange(math.prod(shape), device=x.device).reshape(*shape) * 7 + 3) % high
 
 
+def images(x):
+    """Four images of 8 channels and 6 x 5 pixels."""
+    return x.reshape(4, 8, 6, 5)
+
+
 CASES: dict[str, list[Callable]] = {
     "gru_sequence": [lambda x: sequence("gru_sequence", x, 3, 1, False)],
     "lstm_sequence": [lambda x: sequence("lstm_sequence", x, 4, 2, True)],
@@ -82,6 +87,19 @@ CASES: dict[str, list[Callable]] = {
         lambda x: ops.cross_entropy(x, labels(x)),
         lambda x: ops.cross_entropy(x, labels(x), x[0, :].detach().exp(), reduction="sum"),
         lambda x: ops.cross_entropy(x, labels(x), label_smoothing=0.1, reduction="none"),
+    ],
+    "max_pool2d": [lambda x: ops.max_pool2d(images(x), 3, 2, 1)],
+    "sum_pool": [lambda x: ops.avg_pool2d(images(x), (2, 3), 2)],
+    "spread_windows": [lambda x: ops.interpolate(images(x), scale_factor=2)],
+    "local_response_norm": [lambda x: ops.local_response_norm(images(x), 3, 0.5)],
+    "layer_norm": [lambda x: ops.layer_norm(x, 40, x[0], x[1])],
+    "rms_norm": [lambda x: ops.rms_norm(x, 40, x[0])],
+    "batch_norm": [
+        lambda x: ops.batch_norm(images(x), None, None, x[0, :8], x[1, :8], training=True)
+    ],
+    "group_norm": [lambda x: ops.group_norm(images(x), 2, x[0, :8], x[1, :8])],
+    "fixed_norm": [
+        lambda x: ops.batch_norm(images(x), x[0, :8], x[1, :8].exp(), x[2, :8], x[3, :8])
     ],
     "mse_loss": [lambda x: ops.mse_loss(x[:12], x[12:])],
     "binary_cross_entropy_with_logits": [
