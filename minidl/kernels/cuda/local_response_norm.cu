@@ -2,8 +2,8 @@
 //
 //     y_c = x_c base_c^-beta,   base_c = k + scale * sum of x_j^2,   scale = alpha / size
 //
-// where the sum is over the channels j = c - before .. c + after, as far as there are such. A thread
-// takes a number and adds up its window by itself. Threads that follow one another take pixels that
+// where the sum is over the channels j = c - before .. c + after, as far as there are such. A
+// thread takes a number and adds up its window by itself. Threads that follow one another take pixels that
 // do, so they read neighbours at each step, and the channels are read `size` times mostly from the
 // cache. (A running sum would read them once, but lose digits.)
 //
@@ -11,7 +11,7 @@
 //
 //     dx_i = g_i base_i^-beta - 2 beta scale x_i * sum of ratio_c,   ratio_c = g_c y_c / base_c
 //
-// First the ratios are written, by a thread each; then the sums are taken in the same way as before.
+// First the ratios are written, by a thread each; then the sums are taken as they were before.
 // Krizhevsky et al. 2012, "ImageNet classification with deep convolutional networks", section 3.3.
 
 #include "common.cuh"
@@ -20,7 +20,8 @@
 struct Window {
   int first, last;
   __device__ Window(int c, int channels, int before, int after)
-      : first(c < before ? 0 : c - before), last(channels - c <= after ? channels : c + after + 1) {}
+      : first(c < before ? 0 : c - before),
+        last(channels - c <= after ? channels : c + after + 1) {}
 };
 
 template <typename T, typename A>

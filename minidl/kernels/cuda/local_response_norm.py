@@ -15,7 +15,7 @@ SOURCE = Source(
     "local_response_norm.cu",
     dict.fromkeys(
         ("normalise_locally", "local_ratios", "local_gradient"),
-        [TYPES[dtypes.F32], TYPES[dtypes.F64]],
+        (TYPES[dtypes.F32], TYPES[dtypes.F64]),
     ),
 )
 

@@ -9,13 +9,13 @@
 //
 // The first two lie in memory in one piece, the last in N pieces. Thread t takes the numbers
 // t, t + blockDim.x, .. of the group: neighbours read neighbouring numbers, which the memory
-// delivers together. The group is read once for each step; a row comes from the cache from the second
-// time on. (One pixel, many images and the mean of a channel is the sad case: every thread reads
-// from another row.)
+// delivers together. The group is read once for each step; a row comes from the cache from the
+// second time on. (One pixel, many images and the mean of a channel is the sad case: every thread
+// reads from another row.)
 //
 // The variance is the mean of squared distances from the mean, not mean(x^2) - mean(x)^2, which for
-// a mean of 10^4 and a variance of 1 loses all 7 digits of a float. Such a mean is itself rounded by
-// 10^-3. So the rounded mean is only a `shift`: x - shift is exact, and the mean of what is left,
+// a mean of 10^4 and a variance of 1 loses all 7 digits of a float. Such a mean is itself rounded
+// by 10^-3. So the rounded mean is only a `shift`: x - shift is exact, and the mean of what is left,
 // the `rest`, is taken off afterwards:
 //
 //     h = (x - shift) scale + offset,   scale = 1 / sqrt(var + eps),   offset = -rest scale
@@ -26,8 +26,8 @@
 //     dx = scale (a - mean(a) - h mean(a h))             rms_norm: without mean(a)
 //     dweight = sum of g h,   dbias = sum of g           for each channel
 //
-// The sums of a channel are first taken in parts (of some rows, or of one image), by one block each,
-// and the parts added up by a second launch: the same order, and the same bits, every time.
+// The sums of a channel are first taken in parts (of some rows, or of one image), by one block
+// each, and the parts added up by a second launch: the same order, and the same bits, every time.
 // https://arxiv.org/abs/1607.06450 (layer), https://arxiv.org/abs/1910.07467 (RMS),
 // https://arxiv.org/abs/1502.03167 (batch), https://arxiv.org/abs/1803.08494 (group)
 
@@ -79,7 +79,8 @@ __global__ void normalise(const T* x, const T* weight, const T* bias, unsigned c
   Group group(channels, pixels, per_group, images);
   A n = group.size, shift = 0;
   if (centred) {
-    for (unsigned i = threadIdx.x; i < group.size; i += blockDim.x) shift += (A)x[group.position(i)];
+    for (unsigned i = threadIdx.x; i < group.size; i += blockDim.x)
+      shift += (A)x[group.position(i)];
     shift = over_block<Sum>(shift) / n;
   }
   A rest = 0, squares = 0;
@@ -162,8 +163,8 @@ __global__ void channel_gradient(const T* g, const T* x, const T* weight, const 
 // Channel c of image n was normalised with the statistics n * per_image + c / per_group; per_image
 // is 0 where all images have the same. sums (2, parts, channels): of g, and of g h.
 
-// Images of one pixel are rows (N, channels): a thread for each column of a part of the rows, so that
-// neighbours read neighbouring numbers. blockIdx.y is the part.
+// Images of one pixel are rows (N, channels): a thread for each column of a part of the rows, so
+// that neighbours read neighbouring numbers. blockIdx.y is the part.
 template <typename T, typename A>
 __global__ void column_sums(const T* g, const T* x, const A* statistics, long long rows,
                             long long channels, long long per_group, long long per_image,

@@ -161,8 +161,9 @@ def rms_norm_backward(
 def group_norm(
     input: Array, weight: Array | None, bias: Array | None, groups: int, eps: float
 ) -> tuple[tuple[Array, Array, Array], Array]:
-    n, channels, pixels = sizes = _images(input)
-    (y, mean, var), aux = _normalise(input, weight, bias, sizes, channels // groups, 1, eps)
+    sizes = _images(input)
+    (y, mean, var), aux = _normalise(input, weight, bias, sizes, sizes[1] // groups, 1, eps)
+    n = len(input)
     return (y, mean.reshape(n, groups), var.reshape(n, groups)), aux
 
 

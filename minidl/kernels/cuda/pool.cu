@@ -10,8 +10,8 @@
 //
 //     i stride - padding + k dilation,   k = 0 .. kernel - 1
 //
-// so the windows around a position are those with 0 <= position + padding - i stride <= (kernel - 1)
-// dilation, where that distance is a multiple of the dilation. The maximum has kept where it found
+// so the windows around a position are those whose distance position + padding - i stride is a
+// multiple of the dilation, from 0 to (kernel - 1) dilation. The maximum has kept where it found
 // each winner: a pixel gets the gradients of those windows that it has won.
 // https://docs.pytorch.org/docs/stable/generated/torch.nn.MaxPool2d.html
 
