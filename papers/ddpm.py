@@ -11,10 +11,11 @@ Simplified  digits of 14 x 14 pixels and 17 greys, 117,250 parameters, 500 updat
             [A], 30 for [B], with larger betas; L_vlb draws t uniformly, not as [B] (18)
             distances by a small classifier of digits: FID needs an Inception network, so that
             --full shows samples and measures bits only
-Claims      six exact facts; samples are far nearer to digits than a Gaussian's, and no copies;
-            without the time they are not; the learned variance and the cosine schedule lower the
-            bits; the cosine schedule brings samples nearer
-Expected    TODO
+Claims      six exact facts; samples are far nearer to digits than a Gaussian's, no copies, and not
+            without the time; the learned variance and the cosine schedule lower the bits; that
+            cosine brings samples nearer (0.6 to 0.9 times as far) is only reported
+Expected    distance 32 against 73 (Gaussian) and 155 (no time); linear 1.60 bits, learned variance
+            1.26, cosine 1.14; 2.5 minutes on 2 cores
 """
 
 import dataclasses
@@ -46,8 +47,9 @@ FULL = {"batch": 128, "updates": 800_000, "rate": 2e-4, "warmup": 5000, "ema": 0
 FULL |= {"steps": 1000, "schedule": "linear", "objective": "simple", "tested": 32, "samples": 64}
 GREYS, BARS = 17, ("DDPM", "linear", "improved")
 VARIANCES = {"large": 1.0, "small": 0.0, "midpoint": 0.5, "learned": None}  # share of log beta
-RATIO, EXCESS, COPIES, TIMELESS, NEARER = 0.8, 0.7, 10.0, 0.5, 0.85
-LEARNED, LEARNED_LINEAR, COSINE, BITS = 0.09, 0.16, 0.07, 1.2
+# Mean + 2 sd (of what is lower: - 2 sd) of the runs with seeds 0 to 4, rounded away from the mean.
+RATIO, EXCESS, COPIES, TIMELESS = 0.66, 0.58, 1.0, 0.33  # times, times, %, times
+LEARNED, LEARNED_LINEAR, COSINE, BITS = 0.16, 0.33, 0.1, 1.16  # bits per pixel
 
 
 @dataclasses.dataclass(frozen=True)
@@ -247,12 +249,11 @@ def bits(run, model, diffusion, x0):
 
 def arm(run, name, network, diffusion, data, tested, loss, variance):
     """Train a network; keep its samples; its bits with each variance."""
-    c = run.config
     model = train(run, name, network().to(run.device), diffusion, data, loss, variance)
     run.keep(name, model)
-    film = sample(run, model, diffusion, (c.samples, *tested[0].shape), variance)
+    film = sample(run, model, diffusion, (run.config.samples, *tested[0].shape), variance)
     run.keep(f"{name}, samples", {"film": film[:, :6], "samples": film[-1]})
-    return bits(run, model, diffusion, diffusion.scaled(tested[: c.tested]))
+    return bits(run, model, diffusion, diffusion.scaled(tested[: run.config.tested]))
 
 
 def digits(images, labels, device):
@@ -289,32 +290,31 @@ def measure_small(run, data):
 
 
 def state_claims(run, found, far, copies):
-    def at_most(id, text, unit, ours, limit, *baseline, by=0, **more):
+    def at_most(id, text, unit, ours, limit, *baseline, by=0, paper=(None, "", "")):
         """`ours` is at most `limit`, or `limit` times the baseline, or the baseline minus `by`."""
         how = f"lower by >= {by:g}" if by else f"<= {limit:g}{' times' * len(baseline)}"
-        holds = ours <= (limit * baseline[0] - by if baseline else limit)
-        about = {"metric": unit, "better": "lower", **more}
-        run.claim(id, text, how, bool(holds), ours=[ours], baseline=baseline, **about)
+        holds = bool(ours <= (limit * baseline[0] - by if baseline else limit))
+        how, holds = (how, holds) if limit else ("reported", None)
+        about = {"metric": unit, "better": "lower", "paper": paper}
+        run.claim(id, text, how, holds, ours=[ours], baseline=baseline, **about)
 
     unit, paper = "squared Frechet distance", (3.17, "table 1", "FID, CIFAR-10")
-    ddpm, gaussian, real = far["DDPM"], far["Gaussian"], far["real"]
-    text = "[A]: samples are nearer to digits than a Gaussian's"
+    ddpm, untold, linear, cosine, gaussian, real = far.values()
+    text = "[A]: distance, samples against a Gaussian's"
     at_most("beats-gaussian", text, unit, ddpm, RATIO, gaussian, paper=paper)
-    text = "... beyond the distance of other digits"
+    text = "... both beyond that of other real digits"
     at_most("excess", text, unit, ddpm - real, EXCESS, gaussian - real)
+    at_most("needs-time", "[A]: ... told the time or not", unit, ddpm, TIMELESS, untold)
+    at_most("cosine-samples", "[B]: ... cosine or linear schedule", unit, cosine, 0, linear)
     at_most("no-copies", "[A]: samples near a training image", "%", copies, COPIES)
-    text = "samples are nearer than without the time"
-    at_most("needs-time", text, unit, ddpm, TIMELESS, far["no time"])
     unit, paper = "bits per pixel", (3.53, "[B]", "per dimension, ImageNet-64, L_vlb")
     for name, by in (("linear", LEARNED_LINEAR), ("improved", LEARNED)):
-        text = f"[B], {name}: bits, learned variance against the best fixed one"
+        text = f"[B], {name}: bits, learned variance against best fixed"
         best = min(found[name][variance] for variance in ("large", "small", "midpoint"))
         at_most(f"learned-{name}", text, unit, found[name]["learned"], 1, best, by=by)
     ours, linear = found["improved"]["learned"], found["linear"]["learned"]
     at_most("cosine", "[B]: bits, cosine against linear", unit, ours, 1, linear, by=COSINE)
-    at_most("bits", "[B]: bits of cosine and learned variance", unit, ours, BITS, paper=paper)
-    text, unit = "[B]: samples, cosine against linear", "squared Frechet distance"
-    at_most("cosine-samples", text, unit, far["improved"], NEARER, far["linear"])
+    at_most("bits", "[B]: bits, cosine and learned variance", unit, ours, BITS, paper=paper)
 
 
 def measure_full(run, data):

@@ -26,13 +26,13 @@ from papers.bahdanau import RNNsearch
 
 KINDS = [*bahdanau.ARMS, "lstm"]
 ALL = [*bahdanau.ARMS, *bahdanau.LSTMS]
-# Of seed 0: phone error rate, that of short and of long words, cross-entropy.
+# Of seed 1: phone error rate, that of short and of long words, cross-entropy.
 MEASURED = {
-    "attention": (0.195, 0.163, 0.204, 0.6),
-    "fixed": (0.355, 0.239, 0.463, 0.85),
-    "uniform": (0.371, 0.261, 0.482, 0.9),
-    "forwards": (0.35, 0.2, 0.45, 0.815),
-    "backwards": (0.28, 0.2, 0.35, 0.653),
+    "attention": (0.1886, 0.1540, 0.2368, 0.4938),
+    "fixed": (0.3440, 0.2203, 0.4736, 0.7876),
+    "uniform": (0.3320, 0.2086, 0.4879, 0.7672),
+    "forwards": (0.4348, 0.3226, 0.5308, 0.9861),
+    "backwards": (0.3349, 0.2281, 0.4460, 0.7598),
 }
 
 
@@ -412,7 +412,8 @@ def small(monkeypatch):
 
 def outcome(folder):
     record = json.loads((Path(folder) / "metrics.json").read_text())
-    del record["minutes"], record["date"]
+    for changing in ("minutes", "date", "commit", "dirty"):
+        del record[changing]
     kept = (Path(folder) / "checkpoints" / f"{arm}.safetensors" for arm in [*ALL, "full"])
     weights = {path.stem: path.read_bytes() for path in kept if path.exists()}
     return record, weights, (Path(folder) / "log.jsonl").read_text()
@@ -501,14 +502,14 @@ def claims_of(start, monkeypatch, found):
 
 
 def test_the_claims_fail_if_the_method_is_broken(start, small, monkeypatch):
-    """What was measured on seed 0 passes; with uniform weights in place of attention, or with
+    """What was measured on seed 1 passes; with uniform weights in place of attention, or with
     sources that are not reversed, each claim of it fails."""
     keys = bahdanau.ERRORS, "short", "long", bahdanau.ENTROPY
     found = {arm: dict(zip(keys, row, strict=True)) for arm, row in MEASURED.items()}
-    right = claims_of(start, monkeypatch, found | {"diagonal": 0.98})
+    right = claims_of(start, monkeypatch, found | {"diagonal": 0.892})
     assert all(right.values()) and len(right) == 10
     broken = found | {"attention": found["uniform"], "backwards": found["forwards"]}
-    wrong = claims_of(start, monkeypatch, broken | {"diagonal": 0.45})
+    wrong = claims_of(start, monkeypatch, broken | {"diagonal": 0.4})
     assert [id for id, holds in wrong.items() if holds] == ["uniform", "weights", "context"]
 
 

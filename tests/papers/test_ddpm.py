@@ -398,7 +398,7 @@ def test_what_is_broken_fails(start):
     options = ["--time", "off", "--schedule", "linear", "--objective", "simple"]
     run = start("ddpm", *TINY.split(), *options, "--out", "x")
     held = {claim["id"]: claim["holds"] for claim in run.claims}
-    about = ("needs-time", "learned-linear", "learned-improved", "cosine", "cosine-samples")
+    about = ("needs-time", "learned-linear", "learned-improved", "cosine", "bits")
     assert [held[id] for id in about] == [False] * 5
     assert all(held[id] for id in EXACT)
     found = run.stages

@@ -199,6 +199,20 @@ def test_views_differ_and_the_seed_decides_them():
     assert to_numpy(simclr.view(empty, "crop")).max() == 0 < to_numpy(simclr.view(empty)).max()
 
 
+def test_an_arm_distorts_only_what_it_says(monkeypatch):
+    used = []
+    for name in ("crop", "grey_colour"):
+        monkeypatch.setattr(_views, name, lambda x, name=name, **_: used.append(name) or x)
+    for kind, expected in (
+        ("crop", "crop"),
+        ("colour", "grey_colour"),
+        ("both", "crop grey_colour"),
+    ):
+        used.clear()
+        simclr.view(minidl.zeros(2, 1, 28, 28), kind)
+        assert used == expected.split()
+
+
 # --------------------------------------------------------------------------------- LARS, probes
 
 
