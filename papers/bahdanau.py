@@ -19,8 +19,7 @@ Simplified  (a) 96 units, Adam, PyTorch's initial weights (but v_a = 0) on 8,000
             acts after U, as in PyTorch; the batches are drawn anew in each epoch
 Claims      three exact facts; (a) far fewer errors than both, most of all in long words, attention
             along the diagonal; (b) fewer errors
-Expected    (a) 19 % wrong phones against 32 % and 32 %; (b) 31 % against 45 %; 2.4 minutes on 2
-            cores
+Expected    (a) 19 % wrong phones against 32 % and 32 %; (b) 31 against 45 %; 2.4 minutes, 2 cores
 """
 
 import dataclasses

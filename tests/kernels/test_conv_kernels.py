@@ -5,11 +5,10 @@ import pytest
 
 pytest.importorskip("numba")
 
-import parity
-
 import minidl
 from minidl import ops
 from minidl.testing import to_numpy
+from tests import parity
 
 WINOGRAD = 1e-4
 ALL = "convolution", "convolution_input", "convolution_weight"

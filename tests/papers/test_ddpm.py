@@ -354,7 +354,8 @@ EXACT = ["schedules", "steps", "posterior", "mean", "kl", "decoder"]
 
 def outcome(folder):
     record = json.loads((Path(folder) / "metrics.json").read_text())
-    del record["minutes"], record["date"]
+    for name in ("minutes", "date", "commit", "dirty"):
+        del record[name]
     kept = sorted((Path(folder) / "checkpoints").glob("[!l]*.safetensors"))
     return record, [path.read_bytes() for path in kept], (Path(folder) / "log.jsonl").read_text()
 
