@@ -325,7 +325,7 @@ SHAPE = "--layers 1 --width 16 --heads 2 --inner 16 --batch 2 --updates 6 --beam
 
 @pytest.fixture
 def sentences(monkeypatch):
-    """Six pairs of sentences, and room for a few more words than they have."""
+    """Six pairs of sentences, and room for many more words than they have."""
     english = "a dog runs .\ntwo dogs run .\na cat sleeps .\na man sees a dog .\ntwo men\na cat ."
     german = "ein hund .\nzwei hunde .\neine katze .\nein mann sieht einen hund .\nzwei\neine ."
     texts = {"train": 6, "val": 2, "test_2016_flickr": 3}
@@ -334,7 +334,7 @@ def sentences(monkeypatch):
         for part, count in texts.items()
         for language, text in (("en", english), ("de", german))
     }
-    monkeypatch.setattr(transformer, "SYMBOLS", 30)
+    monkeypatch.setattr(transformer, "SYMBOLS", 60)
     load = lambda count, shared: _multi30k.Pairs(texts, count, shared, "0" * 64)  # noqa: E731
     monkeypatch.setattr(_multi30k, "load", load)
 
@@ -353,7 +353,7 @@ def test_full_run_and_resume(start, sentences, monkeypatch):
     record = json.loads(Path("whole/metrics.json").read_text())
     assert record["config"]["warmup"] == 4000 and record["config"]["rate"] == 1.0
     assert [claim["id"] for claim in record["claims"] if claim["holds"] is None] == ["bleu"]
-    assert len(minidl.load("whole/checkpoints/sinusoidal.safetensors")["embedding.weight"]) == 30
+    assert len(minidl.load("whole/checkpoints/sinusoidal.safetensors")["embedding.weight"]) == 60
 
 
 @pytest.mark.claims
