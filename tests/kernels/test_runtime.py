@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 import minidl
-from minidl.kernels.cpu import threads
+from minidl.kernels import cpu
+from minidl.kernels.cpu import cache, threads
 
 ROOT = Path(__file__).parents[2]
 
@@ -162,6 +163,24 @@ def test_compiling_is_said_once_and_kept(copy):
     assert warm == "1.0\n"
 
 
+BITS = """
+import hashlib, numpy as np, minidl
+from minidl.nn import functional as F
+x = minidl.from_numpy(np.random.default_rng(0).standard_normal((90, 150)).astype(np.float32))
+x.requires_grad_()
+for f in (minidl.softmax, minidl.logsumexp, lambda x, _: F.layer_norm(x, (150,))):
+    y = f(x, 1)
+    (g,) = minidl.autograd.grad((y * y).sum(), x)
+    for found in (y, g):
+        print(hashlib.sha256(found.detach().numpy().tobytes()).hexdigest())
+"""
+
+
+def test_compiled_now_or_found_in_the_cache_the_bits_are_the_same(copy):
+    cold, warm = python(BITS, copy), python(BITS, copy)
+    assert cold.splitlines()[1:] == warm.splitlines()  # after the word that it compiles
+
+
 NAMES_OF_KERNELS = """
 import importlib, sys
 from pathlib import Path
@@ -202,6 +221,24 @@ def test_code_compiled_from_a_changed_helper_is_not_met(copy):
     assert python(code, copy).split()[-1] == "3.0"
     helper.write_text("from . import jit\n@jit\ndef changed(x): return 2 * x\n")
     assert python(code, copy).split()[-1] == "6.0"
+
+
+def test_two_processes_that_compile_at_the_same_time(tmp_path):
+    """One finds its own code or none, never the other's."""
+
+    class Ours(cache.Files):
+        def _save_data(self, name, data):
+            Theirs(str(tmp_path), "f", 0).save("theirs", "code of theirs")  # meanwhile
+            super()._save_data(name, data)
+
+    class Theirs(cache.Files):
+        def _load_index(self):
+            return {}  # as it was when both began
+
+    Ours(str(tmp_path), "f", 0).save("ours", "code of ours")
+    for key in ("ours", "theirs"):
+        assert cache.Files(str(tmp_path), "f", 0).load(key) in (None, f"code of {key}")
+    assert isinstance(cpu.jit(lambda x: x)._cache._cache_file, cache.Files)
 
 
 def test_a_read_only_folder(copy, tmp_path):

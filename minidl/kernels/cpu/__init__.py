@@ -15,9 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import sys
-import tempfile
 import types
 from collections.abc import Callable
 from pathlib import Path
@@ -28,27 +26,11 @@ from numba import prange
 from numba.core import event
 
 from . import malloc, threads
+from .cache import FOLDER, keep
 
 __all__ = ["FOLDER", "jit", "malloc", "parallel", "prange", "threads"]
 
-_home = Path(__file__).parent
 _log = logging.getLogger("minidl")
-
-
-def _cache_folder() -> Path:
-    """Numba caches compiled code beside the source; if that is read-only, in a temporary folder."""
-    if "NUMBA_CACHE_DIR" in os.environ:
-        return Path(os.environ["NUMBA_CACHE_DIR"])
-    if os.access(_home, os.W_OK):
-        return _home / "__pycache__"
-    folder = Path(tempfile.gettempdir()) / f"minidl-numba-{os.getuid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    numba.config.CACHE_DIR = str(folder)
-    _log.warning("minidl: %s is read-only; compiled kernels are kept in %s", _home, folder)
-    return folder
-
-
-FOLDER = _cache_folder()
 
 
 class _Notice(event.Listener):
@@ -69,6 +51,12 @@ event.register("numba:compile", _Notice())
 
 # Sums may be reordered (or they would not be vectorised), a / b be a * (1 / b); but nan stays nan.
 FAST = {"contract", "nsz", "arcp", "afn", "reassoc"}
+
+
+# Inlined: a function that is called would be there once for each of its callers, optimised
+# together with them, and the linker takes the one it met first. Then the order of a sum, and its
+# last digit, would depend on what this process has compiled and what it found in the cache.
+OPTIONS = {"fastmath": FAST, "error_model": "numpy", "nogil": True, "forceinline": True}
 
 
 # What Numba makes parallel: the loops that say so, and not each sum, slice or array expression as
@@ -98,8 +86,8 @@ def jit(function: Callable | None = None, **options: Any) -> Callable:
     settings = {name: sorted(v) if isinstance(v, set) else v for name, v in options.items()}
     stamp = hashlib.sha256(f"{sources}{sorted(settings.items())}".encode()).hexdigest()[:16]
     function.__qualname__ = f"{function.__qualname__}_{stamp}"
-    options = {"fastmath": FAST, "error_model": "numpy", "nogil": True, "cache": True} | options
-    return numba.njit(function, **options)
+    options = OPTIONS | options
+    return keep(numba.njit(function, **options))
 
 
 def _sources(names: dict[str, Any], seen: set[str]) -> set[str]:
@@ -122,7 +110,8 @@ class parallel:
 
     `kernel(work, *arrays)`: work is about the number of simple steps (elements, say). It is
     compiled twice, each when first needed; the second copy has another name, because Numba's cache
-    does not tell the two apart.
+    does not tell the two apart. Which one runs depends on `work` alone: the bits are the same for
+    any number of threads.
     """
 
     def __init__(self, function: Callable):
@@ -131,7 +120,7 @@ class parallel:
         self._parallel = None
 
     def __call__(self, work: int, *arguments: Any) -> Any:
-        if work < threads.GRAIN or threads.count() == 1:
+        if work < threads.GRAIN:
             return self.serial(*arguments)
         if self._parallel is None:
             options = dict(LOOPS_ONLY)  # a copy: Numba empties it
