@@ -17,7 +17,7 @@ from pathlib import Path
 import minidl
 from minidl.datasets import CorruptData, MissingData
 
-from . import _lab, _record, _report
+from . import _lab, _record, _report, _verify
 
 KEPT_MINUTES = 10  # a run longer than this is not overwritten
 FOUND_FALSE, MISUSED, STOPPED = 1, 2, 130  # exit codes
@@ -183,21 +183,16 @@ def verify(arguments: list[str]) -> int:
     chosen = options.parse_args(arguments)
     for name in chosen.names:
         require(name)
-    rows, failed = [("paper", "claim", "holds", "threshold")], False
+    claims: dict[tuple, dict] = {}
     for name in chosen.names or names():
-        verdicts: dict[tuple, list] = {}
         for seed in range(chosen.seed, chosen.seed + chosen.seeds):
             out = chosen.out / f"{name}-{seed}"
             print(f"\n{name}, seed {seed}", flush=True)
             done = run(name, ["--seed", f"{seed}", "--device", chosen.device, "--out", f"{out}"])
-            for claim in done.claims:
-                key = claim["id"], claim["threshold"]
-                verdicts.setdefault(key, []).append(claim["holds"])
-        for (claim, threshold), held in verdicts.items():
-            judged = "not judged" if None in held else f"{sum(held)} of {len(held)} seeds"
-            rows.append((name, claim, judged, threshold))
-            failed = failed or False in held
-    print("\n" + _record.table(rows))
+            _verify.add(claims, name, seed, done.claims)
+    _verify.write(chosen.out / "claims.json", claims.values(), chosen.device)
+    print("\n" + _verify.table(claims.values()))
+    failed = any(False in claim["holds"].values() for claim in claims.values())
     return FOUND_FALSE if failed else 0
 
 

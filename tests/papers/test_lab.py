@@ -458,8 +458,8 @@ def test_verify_counts_the_seeds_and_fails_with_a_claim(tmp_path, monkeypatch, c
     monkeypatch.chdir(tmp_path)
     assert command.main(["verify", "toy", "--seeds", "2", "--seed", "5"]) == 0
     out = capsys.readouterr().out
-    assert "toy    learns  2 of 2 seeds  >= 0" in out
-    assert "toy    open    not judged    reported" in out
+    assert "toy    both learn    2 of 2 seeds  >= 0" in out
+    assert "toy    nobody knows  not judged    reported" in out
     assert record_of("runs/verify/toy-6")["config"]["seed"] == 6
 
     def broken(run, points):
@@ -469,7 +469,11 @@ def test_verify_counts_the_seeds_and_fails_with_a_claim(tmp_path, monkeypatch, c
     toy_measure = toy.measure
     monkeypatch.setattr(toy, "measure", broken)
     assert command.main(["verify", "toy", "--seeds", "2", "--seed", "5"]) == 1
-    assert "toy    learns  1 of 2 seeds  >= 0" in capsys.readouterr().out
+    assert "toy    both learn    1 of 2 seeds  >= 0" in capsys.readouterr().out
+    written = json.loads(Path("runs/verify/claims.json").read_text())["claims"]
+    (learns,) = (claim for claim in written if claim["id"] == "learns")
+    assert learns["holds"] == {"5": True, "6": False}
+    assert list(learns["measured"]) == ["5", "6"]
 
 
 def test_a_failed_claim_is_printed_as_failed(start, capsys):
