@@ -124,20 +124,22 @@ OPTIMIZERS = {
 }
 
 
-def step(name: str, x: Any, dtype: str) -> None:
-    """A step of each optimizer of this name, with x as the gradient."""
-    p = minidl.nn.Parameter(minidl.zeros(24, 40, dtype=getattr(minidl, dtype), device="cuda"))
+def step(name: str, x: Any, dtype: str) -> Any:
+    """The parameter after a step of each optimizer of this name, with x as the gradient."""
+    p = minidl.nn.Parameter(minidl.zeros_like(wrap(x.astype(dtype))))
     p.grad = wrap(x.astype(dtype))
     for optimizer in OPTIMIZERS[name]([p]):
         optimizer.step()
+    return p.detach()._array
 
 
-def clip(x: Any, dtype: str) -> None:
-    """x as the gradient, clipped in both ways."""
+def clip(x: Any, dtype: str) -> Any:
+    """x as a gradient, clipped in both ways."""
     p = minidl.nn.Parameter(wrap(x.astype(dtype)))
     p.grad = p.detach().clone()
     minidl.nn.utils.clip_grad_norm_([p], 1.0)
     minidl.nn.utils.clip_grad_value_([p], 0.01)
+    return p.grad._array
 
 
 COMMON = ("float32", "float64")

@@ -101,5 +101,10 @@ class Training:
         self.optimizer.step()
         return loss.detach()
 
+    def gradients(self) -> list[np.ndarray]:
+        """Those of the last step. (Not the parameters: where a gradient is 0 but for rounding, as
+        that of a bias before batch norm, Adam makes a whole step of what is left.)"""
+        return [p.grad.cpu().numpy() for p in self.network.parameters()]
+
     def parameters(self) -> list[np.ndarray]:
         return [p.detach().cpu().numpy() for p in self.network.parameters()]

@@ -40,28 +40,45 @@ def check(
     tolerances: dict[str, tuple[float, float]] = TOLERANCES,
     layout: str = "rows",
     seed: int = 0,
+    on: Callable = on_shim,
+    array: Callable = standin.ndarray,
 ) -> None:
     """Values and gradients of function(*tensors), under random cotangents, in each of `types`.
 
     arrays: those of floats require gradients. kernel: the op whose kernel must have run.
-    layout: how they lie in memory, one of LAYOUTS.
+    layout: how they lie in memory, one of LAYOUTS. on: the device, as a context. array: makes an
+    array there of NumPy's.
     """
     for kind in types:
         given = [laid(a, kind, layout) for a in arrays]
-        with on_shim(), kernels_used() as used:
-            values, gradients = run(function, [standin.ndarray(a) for a in given], kind, seed)
+        with on(), kernels_used() as used:
+            values, gradients = run(function, given, kind, seed, array)
         assert kernel in used, f"{kernel} ran from its definition; kernels that ran: {used}"
         with kernels.disabled(), np.errstate(invalid="ignore"):  # sums of inf and -inf
             exact, exact_gradients = run(
-                function, [laid(a, "float64", "rows") for a in given], kind, seed
+                function, [laid(a, "float64", "rows") for a in given], kind, seed, np.asarray
             )
         for a, b in zip(values + gradients, exact + exact_gradients, strict=True):
             close(a.astype(np.float64), b, *tolerances[kind])
 
 
-def run(function: Callable, arrays: list, kind: str, seed: int) -> tuple[list, list]:
+def check_function(call: Callable, x: np.ndarray, array: Callable = standin.ndarray) -> None:
+    """call(array) -> array: there, as on the CPU from definitions."""
+    got = minidl.testing.to_numpy(wrap(call(array(x.copy()))))
+    with kernels.disabled():
+        expected = call(x.copy())
+    assert got.dtype == expected.dtype
+    if expected.dtype.kind == "u":
+        np.testing.assert_array_equal(got, expected)
+    else:
+        close(got, expected, *TOLERANCES[expected.dtype.name])
+
+
+def run(
+    function: Callable, arrays: list, kind: str, seed: int, array: Callable
+) -> tuple[list, list]:
     """The outputs, and the gradients of the float inputs under cotangents drawn in type `kind`."""
-    tensors = [wrap(a) for a in arrays]
+    tensors = [wrap(array(a)) for a in arrays]
     leaves = [t.requires_grad_() for t in tensors if t.is_floating_point()]
     out = function(*tensors)
     outs = list(out) if isinstance(out, tuple) else [out]
@@ -69,10 +86,7 @@ def run(function: Callable, arrays: list, kind: str, seed: int) -> tuple[list, l
     outs = [o for o in outs if o.requires_grad]
     draw = np.random.default_rng(seed).standard_normal
     cotangents = [draw(o.shape).astype(kind).astype(str(o.dtype)[7:]) for o in outs]
-    given = [
-        wrap(standin.ndarray(c) if isinstance(o._array, standin.ndarray) else c)
-        for o, c in zip(outs, cotangents, strict=True)
-    ]
+    given = [wrap(array(c)) for c in cotangents]
     gradients = minidl.autograd.grad(outs, leaves, given, allow_unused=True)
     assert all(g is None or g.dtype == x.dtype for g, x in zip(gradients, leaves, strict=True))
     return values, [minidl.testing.to_numpy(g) for g in gradients if g is not None]

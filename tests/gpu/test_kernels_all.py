@@ -7,7 +7,7 @@ from minidl import kernels
 from minidl.testing import standin
 from tests.gpu import shim
 from tests.gpu.cases import CASES, FUNCTIONS
-from tests.gpu.parity import check, on_shim
+from tests.gpu.parity import check, check_function, on_shim
 from tests.gpu.sources import FILES, needs_gxx, source
 
 X = np.random.default_rng(0).standard_normal((24, 40))
@@ -37,6 +37,14 @@ def test_special_values_are_as_in_the_definition(name, special):
     x[3, 7] = special
     for call in CASES[name]:
         check(call, x, kernel=name)
+
+
+@needs_gxx
+@pytest.mark.parametrize("name", kernels.CUDA_FUNCTIONS)
+def test_the_kernel_of_a_plain_function_is_as_on_the_cpu(name):
+    for call in FUNCTIONS[name]:
+        with on_shim():
+            check_function(call, X)
 
 
 @needs_gxx

@@ -13,8 +13,10 @@ import platform
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from importlib import util
 from pathlib import Path
+from unittest import mock
 
 import networks
 import numpy as np
@@ -26,6 +28,8 @@ from minidl.device import backend
 from minidl.testing import OP_CHECKS, to_numpy
 from minidl.testing.checks import call, run
 from minidl.testing.checks.search import search
+from tests.gpu import parity
+from tests.gpu.cases import CASES, FUNCTIONS
 
 pytestmark = pytest.mark.gpu
 
@@ -86,22 +90,28 @@ def test_every_check_of_an_op_holds(record, gpu):
             run(check, record, device=gpu, max_examples=SAMPLES)
 
 
-@pytest.mark.parametrize("name", sorted(kernels.CUDA))
-def test_a_kernel_gives_what_its_definition_gives(name, gpu):
-    records = [record for record in RECORDS if record.name == name]
-    for record in records:
+@pytest.mark.parametrize("name", kernels.CUDA)
+def test_a_kernel_gives_what_its_definition_gives_on_the_cpu(name, gpu):
+    """In float64, and in the types of the kernel within their rounding; and it is the kernel."""
+    x = np.random.default_rng(0).standard_normal((24, 40))
+    types = ["float32", "float64", *["float16"] * kernels.load_cuda(name).half]
+    array = backend("cuda").module.asarray
+    for case in CASES[name]:
+        parity.check(case, x, kernel=name, types=types, on=any_size, array=array)
 
-        def compare(sample, record=record):
-            arguments = call.arguments(record, sample, lambda a: call.leaf(a, gpu, np.float32))
-            function = call.function_of(record, sample, gpu, np.float32)
-            got = call.gradients(function, arguments)
-            with kernels.disabled():
-                expected = call.gradients(function, arguments)
-            for a, b in zip(got[0] + got[1], expected[0] + expected[1], strict=True):
-                largest = np.abs(b[np.isfinite(b)]).max(initial=0.0)
-                np.testing.assert_allclose(a, b, rtol=0, atol=1e-5 * largest + 1e-6)
 
-        search(compare, record.samples, max_examples=SAMPLES, seed=0)
+@pytest.mark.parametrize("name", kernels.CUDA_FUNCTIONS)
+def test_a_kernel_of_a_plain_function_gives_what_it_gives_on_the_cpu(name, gpu):
+    x = np.random.default_rng(0).standard_normal((24, 40))
+    for case in FUNCTIONS[name]:
+        parity.check_function(case, x, backend("cuda").module.asarray)
+
+
+@contextmanager
+def any_size():
+    """Kernels run however small the arrays are."""
+    with mock.patch.object(kernels, "LARGE", 0):
+        yield
 
 
 @pytest.mark.parametrize("kernels_on", [True, False], ids=["kernels", "definitions"])
@@ -118,7 +128,7 @@ def test_a_network_trains_as_on_the_cpu(name, kernels_on, gpu):
             got = networks.Training(name, gpu)
             found = [got.step().item() for _ in range(5)]
     np.testing.assert_allclose(found, losses, rtol=1e-4)
-    for a, b in zip(got.parameters(), expected.parameters(), strict=True):
+    for a, b in zip(got.gradients(), expected.gradients(), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
 
 
@@ -164,13 +174,23 @@ PAPERS = ["alexnet", "dropout", "resnet"]
 
 
 @pytest.mark.parametrize("paper", PAPERS)
-def test_a_paper_runs(paper, tmp_path, gpu):
-    command = [sys.executable, "-m", "papers", paper, "--smoke", "--device", gpu]
-    done = subprocess.run(
-        [*command, "--out", str(tmp_path)], cwd=ROOT, capture_output=True, text=True, timeout=900
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert "claims" in json.loads((tmp_path / "metrics.json").read_text())
+def test_a_paper_learns_as_on_the_cpu(paper, tmp_path, gpu):
+    """Its first losses; rounding has grown beyond any bound after some hundred updates."""
+    losses = []
+    for device in ("cpu", gpu):
+        command = [sys.executable, "-m", "papers", paper, "--smoke", "--device", device]
+        done = subprocess.run(
+            [*command, "--out", str(tmp_path / device)],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=900,
+        )
+        assert done.returncode == 0, done.stderr[-2000:]
+        assert json.loads((tmp_path / device / "metrics.json").read_text())["claims"]
+        lines = (tmp_path / device / "log.jsonl").read_text().splitlines()
+        losses.append([json.loads(line)["loss"] for line in lines if '"loss"' in line][:5])
+    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-2)
 
 
 # ------------------------------------------------------------------------------------ how fast
