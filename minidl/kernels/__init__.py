@@ -136,7 +136,7 @@ def choose(op: Any, inputs: tuple, kwargs: dict) -> Kernel | None:
             continue
         if array.__class__ is not ndarray:  # on a GPU, or a class Numba does not know
             return _choose_cuda(op.name, arrays, kwargs)
-        if array.dtype is not dtypes.F32 and array.dtype.kind == "f":
+        if array.dtype is not dtypes.F32 and (array is arrays[0] or array.dtype.kind == "f"):
             return None
     kernel = load(op.name)
     return kernel if kernel is not None and kernel.eligible(*arrays, **kwargs) else None
@@ -144,7 +144,7 @@ def choose(op: Any, inputs: tuple, kwargs: dict) -> Kernel | None:
 
 def _choose_cuda(name: str, inputs: list, kwargs: dict) -> Kernel | None:
     arrays = [x for x in inputs if x is not None]
-    if name not in CUDA or not has_cuda(arrays[0]):
+    if name not in CUDA or not has_cuda(arrays[0]) or arrays[0].dtype.kind != "f":
         return None
     kernel = load_cuda(name)
     floats = {x.dtype for x in arrays if x.dtype.kind == "f"}

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+import minidl
 from minidl import kernels
-from minidl.testing import standin
+from minidl.testing import standin, to_numpy
 from tests.gpu import shim
 from tests.gpu.cases import CASES, FUNCTIONS
 from tests.gpu.parity import check, check_function, on_shim
@@ -37,6 +38,29 @@ def test_special_values_are_as_in_the_definition(name, special):
     x[3, 7] = special
     for call in CASES[name]:
         check(call, x, kernel=name)
+
+
+@needs_gxx
+@pytest.mark.parametrize("name", kernels.CUDA)
+def test_whole_numbers_are_as_on_the_cpu(name):
+    """Kernels are for floats; what an op does with other numbers, or says, is up to its rule."""
+    x = np.arange(960).reshape(24, 40) % 7
+
+    def outcome(call, tensor):
+        try:
+            return to_numpy(call(tensor))
+        except (TypeError, ValueError, RuntimeError, IndexError) as error:
+            return type(error)
+
+    for call in CASES[name]:
+        expected = outcome(call, minidl.from_numpy(x))
+        with on_shim():
+            found = outcome(call, minidl.from_numpy(x).cuda())
+        if isinstance(expected, type):
+            assert found is expected
+        else:
+            assert found.dtype == expected.dtype
+            np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
 @needs_gxx
