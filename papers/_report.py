@@ -1,6 +1,8 @@
 """`python -m papers report`: one static page of all papers, from their `metrics.json` alone."""
 
 import html
+import importlib
+import re
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
@@ -67,11 +69,11 @@ def runs(folder: Path) -> Iterable[tuple[Path, dict]]:
 
 
 def measured_at_this_commit(name: str, record: dict) -> bool:
-    """Whether the paper's file is what it was when the run began."""
+    """Whether the paper's file, what it shares and minidl are what they were when it ran."""
     if not record["commit"] or record["dirty"]:
         return False
-    file = Path(__file__).with_name(f"{name}.py")
-    command = ["git", "-C", str(file.parent), "diff", "--quiet", record["commit"], "--", file.name]
+    command = ["git", "-C", str(Path(__file__).parent), "diff", "--quiet", record["commit"], "--"]
+    command += [f"{name}.py", "_*.py", "../minidl"]
     return subprocess.run(command, capture_output=True).returncode == 0
 
 
@@ -91,13 +93,21 @@ def section(
         parts.append(claims_table(record["claims"], fresh))
         for picture in record["pictures"]:
             source = html.escape(f"{name}/{picture}", quote=True)
-            parts.append(f'<p><img src="{source}" alt="{name}: {html.escape(picture)}"></p>')
+            parts.append(f'<p><img src="{source}" alt="{name}: what the run measured ({html.escape(picture)})"></p>')
         parts.append(f'<p class="about">{origin(name, record)}</p>')
+        parts.append(f'<p class="about">{html.escape(simplified(name))}</p>')
     for place, other in others.items():
         where, went = place.relative_to(folder), html.escape(_record.one_line(other))
         seed = other["config"]["seed"]
         parts.append(f'<p class="about">{where} ({other["size"]}, seed {seed}): {went}</p>')
     return "\n".join([*parts, "</section>"])
+
+
+def simplified(name: str) -> str:
+    """What the header of the paper's file says that it simplifies."""
+    header = importlib.import_module(f"{__package__}.{name}").__doc__ or ""
+    found = re.search(r"^Simplified +(.*?)(?=^\S|\Z)", header, flags=re.MULTILINE | re.DOTALL)
+    return "Simplified: " + " ".join(found[1].split()) if found else ""
 
 
 def claims_table(claims: list[dict], fresh: bool) -> str:
@@ -129,5 +139,5 @@ def origin(name: str, record: dict) -> str:
     ]
     if built is not None:
         published = record["params"]["published"]
-        facts.append(f"full-size model: {built:,} parameters (published {published:,})")
+        facts.append(f"full-size model: {built:,} parameters ({published:,} expected)")
     return html.escape("; ".join(facts)) + f"; <code>python -m papers {name}</code>"

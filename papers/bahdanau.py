@@ -114,7 +114,7 @@ class RNNsearch(nn.Module):
         s = F.tanh(self.W_s(last[1]))  # A.2.2: s_0 = tanh(W_s <-h_1)
         if self.context == "fixed":
             h, there = minidl.cat([last[0], last[1]], 1).unsqueeze(1), x[:, :1] != PAD
-        else:  # (7): h_j = [->h_j; <-h_j]
+        else:  # 3.2: h_j = [->h_j; <-h_j]
             h, there = pad_packed_sequence(outputs, True, total_length=x.shape[1])[0], x != PAD
         return (h, self.U_a(h), there), [s]  # (B, S, 2n), (B, S, n), (B, S); (B, n)
 
@@ -146,7 +146,7 @@ class RNNsearch(nn.Module):
         for e_i in e.unbind(1):
             c, alpha = self.align(s, *memory)
             steps.append((s, c, alpha))
-            s = self.update(s, e_i, c)  # (4)
+            s = self.update(s, e_i, c)  # s_i = f(s_(i-1), y_(i-1), c_i), below (4)
         states, contexts, weights = (minidl.stack(part, 1) for part in zip(*steps, strict=True))
         return self.say(states, e, contexts), weights
 

@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 from printed import differences
 
+from tests.gpu.sources import needs_gxx
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
@@ -206,11 +208,12 @@ def added(name):
 @pytest.fixture
 def clone(tmp_path):
     """A copy of minidl and of its op tests, to which the blocks of CONTRIBUTING are added."""
-    for folder in ("minidl", "tests/ops", "tests/kernels"):
+    for folder in ("minidl", "tests/ops", "tests/kernels", "tests/gpu"):
         shutil.copytree(
             ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__")
         )
-    shutil.copy(ROOT / "tests/conftest.py", tmp_path / "tests")
+    for file in ("conftest.py", "parity.py"):
+        shutil.copy(ROOT / "tests" / file, tmp_path / "tests")
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
 
     def change(name, old, new):
@@ -228,6 +231,18 @@ def clone(tmp_path):
     change(registry, "\n_FILES = {\n", "\n_FILES = {\n" + "".join(added(registry)))
     change(large, "\nLARGE = {\n", "\nLARGE = {\n" + "".join(added(large)))
     (tmp_path / kernel).write_text(*added(kernel))
+    source, launcher, cases = (
+        "minidl/kernels/cuda/elementwise.cu",
+        "minidl/kernels/cuda/elementwise.py",
+        "tests/gpu/cases.py",
+    )
+    (line,) = re.findall(rf"^// {source}\n(.*\n)```$", CONTRIBUTING, flags=re.MULTILINE)
+    change(source, "// clang-format on\n", line + "// clang-format on\n")
+    change(launcher, "Elu Softplus\n", "Elu Softplus Isru\n")
+    change(launcher, "\nKERNELS = {\n", "\nKERNELS = {\n" + "".join(added(launcher)))
+    before_next = '\n    """.split(),\n    "local_response_norm"'
+    change(registry, f"softplus{before_next}", f"softplus isru{before_next}")
+    change(cases, "[Callable]] = {\n", "[Callable]] = {\n" + "".join(added(cases)))
     return tmp_path
 
 
@@ -259,6 +274,16 @@ def test_the_wrong_rule_of_contributing_goes_red(clone):
     done = op_tests(clone)
     assert done.returncode == 1
     assert re.search(r"FAILED .*first_derivative-logmeanexp\]", done.stdout)
+
+
+@needs_gxx
+def test_the_cuda_kernel_of_contributing_is_as_the_definition(clone):
+    command = "python -m pytest tests/gpu -n 0 -k isru -v -p no:cacheprovider"
+    done = run(command, folder=clone, PYTHONPATH=str(clone))
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert "`pytest tests/gpu -n 0 -k isru`" in CONTRIBUTING
+    assert "test_the_kernel_is_as_the_definition[isru] PASSED" in done.stdout
+    assert "test_special_values_are_as_in_the_definition[inf-isru] PASSED" in done.stdout
 
 
 def op_tests(clone):

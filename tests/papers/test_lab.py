@@ -336,7 +336,8 @@ def test_help_has_every_setting_with_its_meaning(capsys):
         module = sys.modules[f"papers.{name}"]
         for field in module.Config.__dataclass_fields__.values():
             assert f"--{field.name.replace('_', '-')} " in text
-            assert f"{field.metadata['meaning']} ({field.default!r})" in text
+            assert f"{field.metadata['meaning']} ({field.default!r}" in text
+        assert (", full: " in text) == bool(module.FULL)
         for option in ("--smoke", "--full", "--device {cpu,cuda}", "--out", "--resume"):
             assert option in text
 
@@ -533,20 +534,25 @@ def test_a_record_is_of_this_commit_until_the_paper_changes(tmp_path, monkeypatc
         return done.stdout.strip()
 
     git("init", "-q")
-    for name in ("toy.py", "other.py"):
+    shared, engine = "papers/_shared.py", "minidl/tape.py"
+    for name in ("papers/toy.py", "papers/other.py", shared, engine):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("1\n")
     git("add", ".")
     git("commit", "-qm", "papers")
     record = {"commit": git("rev-parse", "--short", "HEAD"), "dirty": False}
-    monkeypatch.setattr(_report, "__file__", str(tmp_path / "_report.py"))
-    (tmp_path / "other.py").write_text("2\n")
+    monkeypatch.setattr(_report, "__file__", str(tmp_path / "papers/_report.py"))
+    (tmp_path / "papers/other.py").write_text("2\n")
     git("commit", "-qam", "another")
     assert _report.measured_at_this_commit("toy", record)
     assert not _report.measured_at_this_commit("other", record)
     assert not _report.measured_at_this_commit("toy", record | {"dirty": True})
     assert not _report.measured_at_this_commit("toy", record | {"commit": None})
-    (tmp_path / "toy.py").write_text("2\n")
-    assert not _report.measured_at_this_commit("toy", record)
+    for name in ("papers/toy.py", shared, engine):
+        (tmp_path / name).write_text("2\n")
+        assert not _report.measured_at_this_commit("toy", record)
+        (tmp_path / name).write_text("1\n")
+    assert _report.measured_at_this_commit("toy", record)
 
 
 def test_the_page_lists_the_other_runs(start, monkeypatch):
