@@ -223,7 +223,7 @@ def gpus() -> str:
 
     try:
         count = backend("cuda").count()
-    except DeviceError as error:
+    except (DeviceError, ValueError) as error:  # ValueError: MINIDL_CUDA
         return f"none. {error}"
     return ", ".join(f"cuda:{i} {cuda.get_device_name(i)}" for i in range(count))
 

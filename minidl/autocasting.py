@@ -2,18 +2,20 @@
 
 A product of matrices reads each number many times, and GPUs multiply float16 much faster; it adds
 up in float32, so float16 costs it little. Exponentials, sums and losses overflow or lose digits in
-float16. Everything else runs in the type of its operands. The lists are PyTorch's, and the norms,
-which give float32 here: https://docs.pytorch.org/docs/stable/amp.html#autocast-op-reference
+float16. Everything else runs in the type of its operands, some of it in the widest (`widest`). The
+lists are PyTorch's, and the norms, which give float32 here:
+https://docs.pytorch.org/docs/stable/amp.html#autocast-op-reference
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from numpy import ndarray
 
 from . import dtypes
-from .tape import Tensor, mode, named
+from .tape import Tensor, mode, named, named_like
 
 LOWER = frozenset(
     """
@@ -38,6 +40,25 @@ def brought(name: str, values: Any) -> tuple:
     else:
         return values
     return tuple([_cast(x, to) if _is_of(x, source) else x for x in values])
+
+
+def widest(function: Callable) -> Callable:
+    """`function`, a composition of ops: under autocast all of it runs in the widest type that its
+    tensors on a GPU have, as PyTorch has it for bilinear, dot, grid_sample, index_put, scatter_add,
+    tensordot, vdot."""
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if mode.autocast is None:
+            return function(*args, **kwargs)
+        if any(_is_of(x, dtypes.F32) for x in (*args, *kwargs.values())):
+            args = tuple([_cast(x, dtypes.F32) if _is_of(x, dtypes.F16) else x for x in args])
+            kwargs = {
+                k: _cast(x, dtypes.F32) if _is_of(x, dtypes.F16) else x for k, x in kwargs.items()
+            }
+        with suspended():
+            return function(*args, **kwargs)
+
+    return named_like(function, call)
 
 
 def _is_of(value: Any, kind: Any) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 
 from . import anomaly, device, tape
 from .autocasting import suspended
-from .errors import DTypeError, GraphError, ShapeError
+from .errors import DeviceError, DTypeError, GraphError, ShapeError
 from .promotion import cast, kind_of
 from .tape import PICK, Leaf, Node, Tensor, grad_mode, mode, named, wrap
 from .views import Retain, edge_of
@@ -239,6 +239,23 @@ def fit(gradient: Tensor, shape: tuple[int, ...], node: Node) -> Tensor:
                 f"for an input of shape {shape}."
             ) from None
     return gradient
+
+
+def check_grad(t: Tensor, value: Any) -> None:
+    """Raises unless `value` can be the gradient of `t`."""
+    if not isinstance(value, Tensor):
+        raise TypeError(f"grad must be a Tensor or None, got a {type(value).__name__}.")
+    if value._array.shape != t._array.shape or value._array.dtype != t._array.dtype:
+        raise ShapeError(
+            f"grad must have the tensor's shape {t._array.shape} and type {t._array.dtype}, got "
+            f"{value._array.shape} and {value._array.dtype}."
+        )
+    here, there = device.device_of(t._array), device.device_of(value._array)
+    if here != there:
+        raise DeviceError(
+            f"grad must be on the tensor's device, {here}, got one on {there}; move it with "
+            f".to('{here}')."
+        )
 
 
 def _hooked(edge: Edge, gradient: Tensor) -> Tensor:

@@ -105,12 +105,21 @@ def _module() -> Any:
     return backend("cuda").module
 
 
+def place(where: Where) -> Device:
+    """The device that a number, a name, or None for the current GPU means. Raises DeviceError for
+    the CPU."""
+    found = Device("cuda" if where is None else where)
+    if found.type != "cuda":
+        raise DeviceError(f"expected a GPU, as 1 or 'cuda:1', got {found}.")
+    return found
+
+
 def _gpu(where: Where) -> Any:
-    """CuPy's `Device` of a number, a name, or None for the current one."""
-    if isinstance(where, (str, Device)):
-        where = Device(where).index
-    index = current_device() if where is None else where
-    if not 0 <= index < device_count():
+    """CuPy's `Device` of what `place` takes."""
+    index = place(where).index
+    if index is None:
+        index = current_device()
+    if index >= device_count():
         raise DeviceError(f"cuda:{index}: there are {device_count()} GPUs, counted from 0.")
     return _module().cuda.Device(index)
 
@@ -122,15 +131,34 @@ def _from_pool(number: str, where: Where) -> int:
         return int(getattr(_module().get_default_memory_pool(), number)())
 
 
-# ----------------------------------------------------------------------------- what is missing
+# --------------------------------------------------------- what is chosen, and what is missing
+
+
+def is_standin_chosen() -> bool:
+    """Whether MINIDL_CUDA asks for the stand-in; raises ValueError if it asks for anything else."""
+    chosen = os.environ.get("MINIDL_CUDA", "")
+    if chosen not in ("", "standin"):
+        raise ValueError(
+            f"MINIDL_CUDA is {chosen!r}: expected 'standin' (the stand-in without a GPU), or "
+            "nothing for CuPy."
+        )
+    return chosen == "standin"
+
 
 INSTALL = "pip install 'minidl[cuda12]' (CUDA 12) or 'minidl[cuda13]' (CUDA 13)"
 
 
-def what_is_missing(cupy: ModuleType | None) -> str:
-    """Why device "cuda" cannot be used: no CuPy (None), no driver, an old one, or no GPU."""
-    if cupy is None:
+def what_is_missing(cupy: ModuleType | Exception) -> str:
+    """Why device "cuda" cannot be used: no CuPy (what importing it raised), or one that cannot be
+    imported, no driver, an old one, or no GPU."""
+    if isinstance(cupy, ModuleNotFoundError) and cupy.name == "cupy":
         return f"device 'cuda' needs CuPy, which is missing: {INSTALL}."
+    if isinstance(cupy, Exception):
+        said = " ".join(str(cupy).split())
+        return (
+            f"device 'cuda': CuPy is installed, but cannot be imported: {type(cupy).__name__}: "
+            f"{said} If that does not help, uninstall it and {INSTALL}."
+        )
     driver = cupy.cuda.runtime.driverGetVersion()
     if driver == 0:
         return (

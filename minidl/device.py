@@ -12,7 +12,6 @@ one, `with minidl.cuda.device(1):` or `minidl.cuda.set_device(1)`.
 from __future__ import annotations
 
 import importlib
-import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
@@ -47,18 +46,18 @@ class Backend:
 
 
 class device:  # lower case as in PyTorch
-    """`device("cpu")`, `device("cuda")`, `device("cuda:1")`, `device("cuda", 1)`."""
+    """`device("cpu")`, `device("cuda")`, `device("cuda:1")`, `device("cuda", 1)`, `device(1)`."""
 
     __slots__ = ("index", "type")
 
-    def __init__(self, type: str | device, index: int | None = None):
-        if isinstance(type, device):
-            type, index = type.type, type.index
-        name, _, number = type.partition(":")
+    def __init__(self, type: str | int | device, index: int | None = None):
+        text = f"cuda:{type}" if isinstance(type, int) else str(type)
+        name, _, number = (text if index is None else f"{text}:{index!r}").partition(":")
         if name not in ("cpu", "cuda") or (number and not number.isdigit()):
-            raise DeviceError(f"device {type!r}: expected 'cpu', 'cuda' or 'cuda:N'.")
+            given = repr(type) if index is None else f"{type!r}, {index!r}"
+            raise DeviceError(f"device({given}): expected 'cpu', 'cuda' or 'cuda:N'.")
         self.type = name
-        self.index = int(number) if number else index
+        self.index = int(number) if number else None
 
     def __repr__(self) -> str:
         index = "" if self.index is None else f", index={self.index}"
@@ -100,14 +99,14 @@ def backend(where: str | device) -> Backend:
 
 
 def _load_cuda() -> Backend:
-    from .cuda import what_is_missing
+    from .cuda import is_standin_chosen, what_is_missing
 
-    if os.environ.get("MINIDL_CUDA") == "standin":
+    if is_standin_chosen():
         return importlib.import_module("minidl.testing.standin_module").backend()
     try:
         cupy = importlib.import_module("cupy")
-    except ImportError as error:
-        raise DeviceError(what_is_missing(None)) from error
+    except Exception as error:  # of CuPy, or of what it loads
+        raise DeviceError(what_is_missing(error)) from error
     if not cupy.cuda.is_available():
         raise DeviceError(what_is_missing(cupy))
     with suppress(ImportError, AttributeError):  # a singular matrix is an error, as in NumPy
@@ -149,6 +148,14 @@ def moved(array: Array, to: str | device) -> Array:
         if target.type == source.type:  # from one GPU to another, without the host
             return array.copy()
         return target.from_numpy(source.to_numpy(array))
+
+
+def copied(array: Array) -> Array:
+    """A copy on the GPU where it is: CuPy's own `copy` puts it on the current one."""
+    if array.__class__ is np.ndarray:
+        return array.copy()
+    with on(device_of(array)):
+        return array.copy()
 
 
 def is_on(array: Array, where: device) -> bool:

@@ -41,12 +41,18 @@ for _name, _dtype in _TYPES.items():
     globals()[_name] = _constructor(_name, _dtype)
 
 
-def name_of(dtype: dtypes.dtype) -> str:
-    """What `x.type()` says: "torch.FloatTensor"."""
-    return next(f"torch.{name}" for name, known in _TYPES.items() if known == dtype)
+def name_of(t: Tensor) -> str:
+    """What `t.type()` says: "torch.FloatTensor", or "torch.cuda.FloatTensor" on a GPU."""
+    name = next(name for name, known in _TYPES.items() if known == t.dtype)
+    return f"torch.cuda.{name}" if t.is_cuda else f"torch.{name}"
 
 
-def type_of(value: Any) -> dtypes.dtype:
-    """The element type that a type, one of the constructors above, or its name stands for."""
-    name = value if isinstance(value, str) else getattr(value, "__name__", "")
-    return _TYPES.get(name.removeprefix("torch."), value)
+def converted(t: Tensor, to: Any) -> Tensor:
+    """`t` in an element type, or in the type and on the device that one of the constructors above,
+    or a name that `name_of` gives, stands for."""
+    name = to if isinstance(to, str) else getattr(to, "__name__", "")
+    name = name.removeprefix("torch.")
+    dtype = _TYPES.get(name.removeprefix("cuda."))
+    if dtype is None:
+        return t.to(dtype=to)
+    return t.to("cuda" if name.startswith("cuda.") else "cpu", dtype)

@@ -364,8 +364,8 @@ def explained(op: Op, arrays: tuple, error: Exception) -> Exception:
     places = {str(device.device_of(a)) for a in real}
     if len(places) > 1:
         where = ", ".join(
-            f"'{n}' on {device.device_of(a)}"
-            for n, a in zip(op.inputs, arrays, strict=False)
+            f"'{tape.input_name(op, i)}' on {device.device_of(a)}"
+            for i, a in enumerate(arrays)
             if hasattr(a, "shape")
         )
         return DeviceError(f"{op.name}: all tensors must be on one device, got {where}.")

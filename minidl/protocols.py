@@ -90,7 +90,7 @@ class Protocols:
     def __deepcopy__(self: Tensor, memo: dict) -> Tensor:
         if not self.is_leaf:
             raise GraphError("deepcopy: only leaf tensors can be copied; use x.detach().clone().")
-        copied = _new_like(self, self._array.copy())
+        copied = _new_like(self, devices.copied(self._array))
         memo[id(self)] = copied
         if self.grad is not None:
             copied.grad = self.grad.__deepcopy__(memo)

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from . import backward as _walk
+from . import cuda, dtypes, legacy, ops
 from . import device as devices
-from . import dtypes, legacy, ops
 from .errors import DeviceError, DTypeError, GraphError, ShapeError
 from .hooks import RemovableHandle, hooks_of
 from .ops import create, elementwise, index
@@ -270,7 +270,7 @@ class _Methods:
         for a in args:
             if isinstance(a, Tensor):
                 dtype, device = a.dtype, a.device
-            elif isinstance(a, (str, devices.device)):
+            elif isinstance(a, (str, devices.device)) or a.__class__ is int:
                 device = a
             elif a is not None and not isinstance(a, bool):
                 dtype = a
@@ -283,7 +283,7 @@ class _Methods:
 
     def type(self: Tensor, dtype: Any = None, non_blocking: builtins.bool = False) -> Any:
         """Without arguments PyTorch's name of its type, as "torch.FloatTensor"; else in `dtype`."""
-        return legacy.name_of(self.dtype) if dtype is None else self.to(legacy.type_of(dtype))
+        return legacy.name_of(self) if dtype is None else legacy.converted(self, dtype)
 
     def type_as(self: Tensor, other: Tensor) -> Tensor:
         """In the type of other."""
@@ -295,7 +295,7 @@ class _Methods:
 
     def cuda(self: Tensor, device: Any = None, non_blocking: builtins.bool = False) -> Tensor:
         """On the GPU."""
-        return self.to("cuda" if device is None else devices.device("cuda", device))
+        return self.to(cuda.place(device))
 
     def pin_memory(self: Tensor) -> Tensor:
         """Itself: transfers to the GPU do not need pinned memory."""
@@ -335,13 +335,7 @@ class _Methods:
     @grad.setter
     def grad(self: Tensor, value: Tensor | None) -> None:
         if value is not None:
-            if not isinstance(value, Tensor):
-                raise TypeError(f"grad must be a Tensor or None, got a {type(value).__name__}.")
-            if value._array.shape != self._array.shape or value.dtype != self.dtype:
-                raise ShapeError(
-                    f"grad must have the tensor's shape {self._array.shape} and type {self.dtype}, "
-                    f"got {value._array.shape} and {value.dtype}."
-                )
+            _walk.check_grad(self, value)
         self._grad = value
 
     @property

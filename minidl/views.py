@@ -13,9 +13,11 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
+from numpy import ndarray
+
 from . import tape
-from .device import Array
-from .errors import DTypeError, GraphError, ShapeError
+from .device import Array, device_of, on
+from .errors import DeviceError, DTypeError, GraphError, ShapeError
 from .hooks import hooks_of
 from .promotion import cast
 from .tape import Leaf, Node, Op, Tensor, View, bump, grad_mode, mode, named, new, wrap
@@ -249,11 +251,22 @@ def _move_retained(old: Node | None, new: Node) -> None:
 
 
 def write(t: Tensor, index: Any, value: Any) -> None:
-    """`t[index] = value`: written at once, recorded as one `overwrite` node."""
+    """`t[index] = value`: written at once, recorded as one `overwrite` node. `value` is brought to
+    the device of `t`, where all this happens."""
+    if t._array.__class__ is ndarray:
+        _write(t, index, value)
+    else:
+        with on(device_of(t._array)):
+            _write(t, index, value)
+
+
+def _write(t: Tensor, index: Any, value: Any) -> None:
     check_writable("t[...] = value", t)
     value_edge = None
     array = t._array
     if isinstance(value, Tensor):
+        if array.__class__ is not ndarray or value._array.__class__ is not ndarray:
+            value = _brought(value, array, index)
         value_edge = edge_of(value)
         if value_edge is not None and value._array.dtype != array.dtype:
             value_edge = cast(value, array.dtype)._node
@@ -274,3 +287,22 @@ def write(t: Tensor, index: Any, value: Any) -> None:
         steps = [(named("index").op, {"index": index})]
         _record_write((own, value_edge), shell, steps)
         move(t, shell._node)
+
+
+def _brought(value: Tensor, array: Array, index: Any) -> Tensor:
+    """`value` on the device of `array`. As in PyTorch an assignment copies from anywhere, but where
+    tensors are the index, only a number comes from another device."""
+    here, there = device_of(array), device_of(value._array)
+    if here == there:
+        return value
+    if value._array.ndim and not is_basic(index):
+        raise DeviceError(
+            f"t[index] = value: where a tensor is the index, t on {here} does not take a value of "
+            f"shape {value._array.shape} on {there}; use value.to('{here}')."
+        )
+    return named("transferred")(value, str(here), str(there))
+
+
+def is_basic(index: Any) -> bool:
+    """Whether an index has no arrays in it: then it picks a view."""
+    return not any(hasattr(i, "ndim") for i in (index if isinstance(index, tuple) else (index,)))

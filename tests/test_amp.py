@@ -9,6 +9,7 @@ from minidl.amp import GradScaler, autocast
 from minidl.autocasting import FLOAT32, LOWER
 from minidl.nn import functional as F
 from minidl.testing import standin, standin_module
+from minidl.utils.checkpoint import checkpoint
 
 
 def test_a_mixed_precision_loop_for_the_gpu_runs_in_float32():
@@ -69,6 +70,13 @@ PRODUCTS = {
     "linear": (F.linear, x, w),
     "conv2d": (F.conv2d, image, filters),
     "conv_transpose2d": (F.conv_transpose2d, image, filters[:3]),
+    "mv": (lambda x, w: minidl.mv(x, w[0]), x, w),
+    "chain_matmul": (minidl.chain_matmul, x, w),
+    "addmm": (minidl.addmm, x, x, w),
+    "addmv": (lambda x, w: minidl.addmv(x[:, 0], x, w[0]), x, w),
+    "addr": (lambda x, w: minidl.addr(x, x[:, 0], w[0]), x, w),
+    "baddbmm": (minidl.baddbmm, x[None], x[None], w[None]),
+    "addbmm": (minidl.addbmm, x, x[None], w[None]),
     "attention": (lambda q, k: F.scaled_dot_product_attention(q, k, k), x, w),
 }
 
@@ -127,6 +135,60 @@ def test_the_rest_runs_in_the_type_of_its_operands(cuda):
         assert (single @ single).dtype == minidl.float16
     assert (single @ single).dtype == minidl.float32
     assert autocast(cuda)(lambda: single @ single)().dtype == minidl.float16
+
+
+cells = minidl.tensor([2, 0, 2, 1])  # of a column of x
+WIDEST = {
+    "bilinear": lambda a, b: F.bilinear(a, b, minidl.stack([a.T @ a, b.T @ b]).type_as(b)),
+    "cross": lambda a, b: minidl.cross(a[:3], b[:3], dim=0),
+    "dot": lambda a, b: minidl.dot(a[0], b[0]),
+    "grid_sample": lambda a, b: F.grid_sample(a[None, None], b.reshape(1, 3, 4, 2)),
+    "index_put": lambda a, b: minidl.index_put(a[0], (cells.to(a.device),), b[0, :4], True),
+    "scatter_add": lambda a, b: minidl.scatter_add(a[0], 0, cells.to(a.device), src=b[0]),
+    "tensordot": lambda a, b: minidl.tensordot(a, b),
+    "vdot": lambda a, b: minidl.vdot(a[0], b[1]),
+}
+
+
+@pytest.mark.parametrize("name", WIDEST)
+def test_some_run_in_the_widest_type(name, cuda):
+    single = minidl.tensor(x, dtype=minidl.float32, device=cuda).requires_grad_()
+    half = (single / 2).detach().half().requires_grad_()
+    expected = WIDEST[name](single, half.float())
+    for a, b in ((single, half), (half, single)):
+        with autocast(cuda):
+            out = WIDEST[name](a, b)
+        assert out.dtype == minidl.float32
+        for leaf, g in zip((a, b), minidl.autograd.grad(out.sum(), (a, b)), strict=True):
+            assert g.dtype == leaf.dtype
+        if a is single and name != "bilinear":  # whose weight here is made of products
+            np.testing.assert_array_equal(out.detach().cpu(), expected.detach().cpu())
+    with autocast(cuda):
+        assert WIDEST[name](single, single).dtype == minidl.float32
+        assert name == "bilinear" or WIDEST[name](half, half).dtype == minidl.float16
+
+
+def test_checkpoint_computes_again_under_the_same_autocast(cuda):
+    layer = nn.Linear(6, 5, device=cuda)
+    given = minidl.tensor(x, dtype=minidl.float32, device=cuda)
+
+    def gradients(run, during=minidl.float16, backward_within=False):
+        seen = []
+        layer.zero_grad()
+        with autocast(cuda, enabled=during == minidl.float16):
+            loss = run(lambda a: seen.append(layer(a)) or seen[-1].relu()).float().sum()
+        with autocast(cuda, enabled=backward_within):
+            loss.backward()
+        assert {y.dtype for y in seen} == {during}
+        return [p.grad.cpu().numpy() for p in layer.parameters()]
+
+    for kind in (minidl.float16, minidl.float32):
+        expected = gradients(lambda function: function(given), kind)
+        for within in (False, True):
+            found = gradients(lambda function: checkpoint(function, given), kind, within)
+            for a, b in zip(found, expected, strict=True):
+                np.testing.assert_array_equal(a, b)
+    assert minidl.tape.mode.autocast is None
 
 
 @pytest.mark.parametrize("layer", [nn.LSTM, nn.GRU])

@@ -187,6 +187,38 @@ def test_the_error_says_what_is_missing(runtime, words, no_device, monkeypatch):
         minidl.cuda.synchronize()
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError("libcublas.so.12: cannot open\n shared object file"),
+        ImportError("libcublas.so.12: cannot open\n shared object file"),
+        ModuleNotFoundError("libcublas.so.12: cannot open shared object file", name="fastrlock"),
+    ],
+    ids=repr,
+)
+def test_a_cupy_that_cannot_be_imported_is_not_missing(error, no_device, monkeypatch, tmp_path):
+    (tmp_path / "cupy.py").write_text(
+        f"error = {error!r}\nerror.name = {getattr(error, 'name', None)!r}\nraise error"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "cupy", raising=False)
+    words = (
+        "CuPy is installed, but cannot be imported: "
+        f"{type(error).__name__}: libcublas.so.12: cannot open shared object file"
+    )
+    with pytest.raises(DeviceError, match=words):
+        minidl.ones(3, device="cuda")
+    assert not minidl.cuda.is_available()
+
+
+@pytest.mark.parametrize("value", ["nonsense", "Standin"])
+def test_what_minidl_cuda_may_be(value, no_device, monkeypatch):
+    monkeypatch.setenv("MINIDL_CUDA", value)
+    for act in (lambda: backend("cuda"), minidl.cuda.is_available):
+        with pytest.raises(ValueError, match=f"MINIDL_CUDA is '{value}': expected 'standin'"):
+            act()
+
+
 def test_hidden_gpus_are_a_hint(no_device, monkeypatch):
     fake = types.ModuleType("cupy")
     fake.cuda = types.SimpleNamespace(runtime=FakeRuntime(12080), is_available=lambda: False)

@@ -89,6 +89,26 @@ def test_doctor_on_the_gpu(rows, tmp_path, monkeypatch):
         assert rows(tmp_path)["gpu"] == "cuda:0 stand-in, cuda:1 stand-in"
 
 
+def test_doctor_on_a_cupy_that_cannot_be_imported(rows, tmp_path, monkeypatch):
+    known = {name: found for name, found in devices._by_type.items() if name != "cuda"}
+    monkeypatch.setattr(devices, "_by_type", known)
+    monkeypatch.delenv("MINIDL_CUDA", raising=False)
+    monkeypatch.delitem(sys.modules, "cupy", raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    for error in ("OSError", "ImportError"):
+        (tmp_path / "cupy.py").write_text(f"raise {error}('libnvrtc.so is not there')")
+        assert rows(tmp_path)["gpu"].startswith(
+            f"none. device 'cuda': CuPy is installed, but cannot be imported: {error}: libnvrtc"
+        )
+
+
+def test_doctor_on_a_wrong_choice(rows, tmp_path, monkeypatch):
+    known = {name: found for name, found in devices._by_type.items() if name != "cuda"}
+    monkeypatch.setattr(devices, "_by_type", known)
+    monkeypatch.setenv("MINIDL_CUDA", "Standin")
+    assert "MINIDL_CUDA is 'Standin': expected 'standin'" in rows(tmp_path)["gpu"]
+
+
 def test_doctor_on_data(rows, tmp_path, monkeypatch):
     found = rows(tmp_path)
     assert found["data"] == f"{tmp_path}  (from MINIDL_DATA)"

@@ -80,11 +80,12 @@ class _BatchNorm(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         self._check_input(input)
-        factor = 0.0 if self.momentum is None else self.momentum
+        factor: Any = 0.0 if self.momentum is None else self.momentum
         if self.training and self.track_running_stats:
             self.num_batches_tracked.add_(1)
             if self.momentum is None:
-                factor = 1.0 / self.num_batches_tracked.item()
+                count = self.num_batches_tracked.double()  # to read it would wait for a GPU
+                factor = (1.0 / count)._array
         moves_statistics = not self.training or self.track_running_stats
         return F.batch_norm(
             input,

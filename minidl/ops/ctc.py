@@ -13,9 +13,10 @@ from typing import Any
 
 from ..device import Array, xp
 from ..errors import ShapeError
-from ..promotion import need_tensors
+from ..promotion import need_tensors, values_are_checked
 from ..tape import Tensor, wrap
 from .compare import where
+from .create import as_tensor
 from .elementwise import clamp, exp
 from .index import check_range, gather
 from .loss import reduced
@@ -42,6 +43,8 @@ def ctc_loss(
     log_probs: (T, N, C) or (T, C), from log_softmax. targets: (N, S) padded, or all one after the
     other. "mean" divides each loss by the length of its target first. A target that is too long for
     its input has loss infinity, or 0 with zero_infinity, and gradient 0.
+    On a GPU, targets one after the other are waited for, since the longest decides how much is to
+    be computed; targets (N, S) are not. Lengths that are on the CPU are copied there in each call.
     The gradient is that of log_softmax's input, e^log_probs - (share of the paths), as PyTorch's.
 
     https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.ctc_loss.html
@@ -56,7 +59,7 @@ def ctc_loss(
         )
     steps, batch, classes = log_probs._array.shape
     m = xp(log_probs._array)
-    times, sizes = (_lengths(m, n, batch) for n in (input_lengths, target_lengths))
+    times, sizes = (_lengths(log_probs, n, batch) for n in (input_lengths, target_lengths))
     check_range(times, 0, steps + 1, "ctc_loss: input length")
     if not 0 <= blank < classes:
         raise IndexError(f"ctc_loss: blank must be 0 to {classes - 1}, got {blank}.")
@@ -72,8 +75,9 @@ def ctc_loss(
     return reduced(loss.squeeze(0) if single else loss, reduction)
 
 
-def _lengths(m: Any, lengths: Tensor | Sequence[int], batch: int) -> Array:
-    array = lengths._array if isinstance(lengths, Tensor) else m.asarray(lengths)
+def _lengths(like: Tensor, lengths: Tensor | Sequence[int], batch: int) -> Array:
+    """The lengths (N,) on the device of `like`; as in PyTorch they may come on the CPU."""
+    array = as_tensor(lengths, device=like.device)._array
     if array.size != batch:
         raise ShapeError(f"ctc_loss: expected {batch} lengths, one each, got {array.size}.")
     return array.reshape(batch).astype("int64")
@@ -81,21 +85,29 @@ def _lengths(m: Any, lengths: Tensor | Sequence[int], batch: int) -> Array:
 
 def _padded(m: Any, targets: Array, sizes: Array) -> Array:
     """The targets as (N, S), with 0 behind each end."""
-    batch, longest = len(sizes), int(sizes.max()) if len(sizes) else 0
-    there = m.arange(longest) < sizes[:, None]
+    batch, checked = len(sizes), values_are_checked(sizes)
     if targets.ndim == 2 or batch == 1:
         targets = targets.reshape(batch, -1)
-        if targets.shape[1] < longest:
-            raise ShapeError(f"ctc_loss: a target of length {longest} in targets {targets.shape}.")
-        return m.where(there, targets[:, :longest], 0)
-    if targets.size != int(sizes.sum()):
+        width = targets.shape[1]
+        if checked and batch:
+            longest = int(sizes.max())
+            if width < longest:
+                raise ShapeError(
+                    f"ctc_loss: a target of length {longest} in targets {targets.shape}."
+                )
+            width = longest
+        return m.where(m.arange(width) < sizes[:, None], targets[:, :width], 0)
+    if checked and targets.size != int(sizes.sum()):
         raise ShapeError(
             f"ctc_loss: the lengths of the targets sum to {int(sizes.sum())}, targets has "
             f"{targets.size} labels."
         )
-    rows = m.zeros((batch, longest), "int64")
-    rows[there] = targets
-    return rows
+    if not targets.size:
+        return m.zeros((batch, 0), "int64")
+    columns = m.arange(int(sizes.max()))
+    places = (sizes.cumsum() - sizes)[:, None] + columns
+    within = m.minimum(places, targets.size - 1)
+    return m.where(columns < sizes[:, None], targets[within], 0)
 
 
 def _between_blanks(m: Any, labels: Array, blank: int) -> Array:

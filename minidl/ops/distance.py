@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..autocasting import widest
 from ..errors import ShapeError
 from ..promotion import need_tensors
 from ..tape import Tensor
@@ -65,6 +66,7 @@ def pdist(input: Tensor, p: float = 2.0) -> Tensor:
     return vector_norm(index_select(input, 0, first) - index_select(input, 0, second), p, -1)
 
 
+@widest
 def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """y[..., o] = sum_ij input1[..., i] weight[o, i, j] input2[..., j] + bias[o].
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from ..device import Array, moved, special, xp
+from ..device import Array, copied, moved, special, xp
 from ..dtypes import BOOL, I64
 from ..errors import DTypeError
 from ..makers import definition, op
@@ -472,7 +472,7 @@ _cast.vjp(input=lambda g, source: cast(g, source))
 @op
 def clone(input: Array) -> Array:
     """y = input, in its own memory"""
-    return input.copy()
+    return copied(input)
 
 
 clone.vjp(input=lambda g: g)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from ..device import Array, xp
-from ..errors import DTypeError, ShapeError
-from ..promotion import need_tensors
+from ..device import Array, device_of, of, xp
+from ..errors import DeviceError, DTypeError, ShapeError
+from ..promotion import need_tensors, values_are_checked
 from ..tape import Tensor, bump, wrap
 from .compare import where
 from .index import _index, check_range, gather
 from .scatter import index_add
+from .shape import narrow
+from .ufuncs import combine_at, sums_at
 
 __all__ = ["embedding", "embedding_bag"]
 
@@ -27,7 +29,8 @@ def embedding(
     The gradient of a row is the sum over all places where it was picked (their mean with
     scale_grad_by_freq); the row padding_idx gets none. max_norm: first the picked rows whose
     norm_type-norm is larger are scaled down to it, in the table. sparse: asks for speed only.
-    Raises IndexError for numbers outside [0, V).
+    Raises IndexError for numbers outside [0, V), DeviceError for numbers on another device: they
+    would have to be copied in each call.
     https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.embedding.html
     """
     need_tensors("embedding", input=input, weight=weight)
@@ -36,12 +39,17 @@ def embedding(
         raise DTypeError(f"embedding: row numbers must be integers, got {rows.dtype}.")
     if table.ndim != 2:
         raise ShapeError(f"embedding: expected a table (V, D), got shape {table.shape}.")
+    if of(rows) is not of(table):
+        raise DeviceError(
+            f"embedding: input and weight must be on one device, got input on {device_of(rows)} "
+            f"and weight on {device_of(table)}; move one with .to()."
+        )
     check_range(rows, 0, table.shape[0], "embedding")
     if max_norm is not None:
         _shorten(weight, rows, max_norm, norm_type)
     out = _index(weight, (rows.copy(),))  # backward needs them as they are now
     if scale_grad_by_freq:
-        share = 1 / xp(rows).bincount(rows.ravel(), minlength=table.shape[0])[rows][..., None]
+        share = 1 / _counts(rows.ravel(), table.shape[0])[rows][..., None]
         out = out.detach() + (out - out.detach()) * wrap(share.astype(table.dtype))
     if padding_idx is None:
         return out
@@ -54,10 +62,15 @@ def embedding(
 def _shorten(weight: Tensor, rows: Array, max_norm: float, norm_type: float) -> None:
     """Scales rows of the table down to max_norm, in place, without a record."""
     table, m = weight._array, xp(rows)
-    chosen = m.unique(rows)
+    chosen = rows.ravel()  # a row that is named twice is written twice, with the same numbers
     size = m.linalg.norm(table[chosen], ord=norm_type, axis=1, keepdims=True)
     table[chosen] = table[chosen] * m.where(size > max_norm, max_norm / (size + 1e-7), 1.0)
     bump(weight)
+
+
+def _counts(places: Array, size: int) -> Array:
+    """How often each of 0 .. size - 1 is in the vector `places`, as float64."""
+    return sums_at(places, xp(places).ones(places.shape), size)
 
 
 def embedding_bag(
@@ -95,22 +108,19 @@ def embedding_bag(
                 f"the shape of input, {input._array.shape}."
             )
         per_sample_weights = per_sample_weights.reshape(-1)
-    if padding_idx is not None:
-        kept = m.nonzero(rows != padding_idx % weight._array.shape[0])[0]
-        rows, bags = rows[kept], bags[kept]
-        if per_sample_weights is not None:
-            per_sample_weights = _index(per_sample_weights, (kept,))
+    if padding_idx is not None:  # those rows go to one more bag, which is left out in the end
+        bags = m.where(rows == padding_idx % weight._array.shape[0], count, bags)
     vectors = embedding(wrap(rows), weight, None, max_norm, norm_type, scale_grad_by_freq)
     if mode == "max":
-        return _largest(vectors, bags, count)
+        return narrow(_largest(vectors, bags, count + 1), 0, 0, count)
     if per_sample_weights is not None:
         vectors = vectors * per_sample_weights.unsqueeze(-1)
     table = weight._array
-    empty = wrap(m.zeros((count, table.shape[1]), table.dtype))
-    total = index_add(empty, 0, wrap(bags), vectors)
+    empty = wrap(m.zeros((count + 1, table.shape[1]), table.dtype))
+    total = narrow(index_add(empty, 0, wrap(bags), vectors), 0, 0, count)
     if mode == "sum":
         return total
-    sizes = m.maximum(m.bincount(bags, minlength=count), 1)[:, None]
+    sizes = m.maximum(_counts(bags, count + 1)[:count], 1)[:, None]
     return total / wrap(sizes.astype(table.dtype))
 
 
@@ -127,20 +137,21 @@ def _bags(rows: Array, offsets: Tensor | None, with_last: bool) -> tuple[Array, 
     begins = offsets._array
     if with_last:
         begins = begins[:-1]
-    if begins.size and int(begins[0]) != 0:
+    if values_are_checked(begins) and begins.size and int(begins[0]) != 0:
         raise ValueError(f"embedding_bag: the first offset must be 0, got {int(begins[0])}.")
     return m.searchsorted(begins, m.arange(rows.size), side="right") - 1, begins.size
 
 
 def _largest(vectors: Tensor, bags: Array, count: int) -> Tensor:
-    """y[b, d] = the first largest vectors[i, d] of bag b, 0 for an empty bag."""
+    """y[b, d] = the first largest (or nan) of the vectors[i, d] of bag b, 0 for an empty bag."""
     array = vectors._array
-    m = xp(array)
-    winners = m.zeros((count, array.shape[1]), "int64")
-    filled = m.bincount(bags, minlength=count) > 0
-    for bag in m.unique(bags):
-        places = m.nonzero(bags == bag)[0]
-        winners[bag] = places[array[places].argmax(0)]
-    if not array.shape[0]:
-        return wrap(m.zeros(winners.shape, array.dtype)) + vectors.sum()
-    return where(wrap(filled[:, None]), gather(vectors, 0, wrap(winners)), 0.0)
+    m, size = xp(array), array.shape[0]
+    if not size:
+        return wrap(m.zeros((count, array.shape[1]), array.dtype)) + vectors.sum()
+    best = m.full((count, array.shape[1]), -m.inf, array.dtype)
+    combine_at("maximum", best, bags, array)
+    found = (array == best[bags]) | (array != array)
+    winners = m.full(best.shape, size, "int64")
+    combine_at("minimum", winners, bags, m.where(found, m.arange(size)[:, None], size))
+    filled = wrap(winners < size)
+    return where(filled, gather(vectors, 0, wrap(m.minimum(winners, size - 1))), 0.0)

@@ -8,6 +8,7 @@ from functools import reduce
 from itertools import product
 from operator import mul
 
+from ..autocasting import widest
 from ..device import Array, xp
 from ..errors import ShapeError
 from ..promotion import need_tensors
@@ -49,6 +50,7 @@ def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool | None =
     return reshape(matmul(wrap(base), transpose(theta, 1, 2)), (n, *spatial, dims))
 
 
+@widest
 def grid_sample(
     input: Tensor,
     grid: Tensor,

@@ -7,13 +7,14 @@ from typing import Any, NamedTuple
 from numpy import broadcast_to, ndarray, zeros
 
 from .. import kernels
-from ..device import Array, of, xp
+from ..autocasting import widest
+from ..device import Array, copied, device_of, moved, of, on, xp
 from ..dtypes import F32
-from ..errors import DTypeError, ShapeError
+from ..errors import DeviceError, DTypeError, ShapeError
 from ..makers import op
 from ..promotion import cast, need_tensors, values_are_checked
 from ..tape import Tensor, named, wrap
-from ..views import write
+from ..views import is_basic, write
 from .compare import _lifted, _where
 from .shape import Shape, axis_of, cat
 from .ufuncs import combine_at
@@ -37,8 +38,7 @@ def _index(input: Array, index: Any) -> Array:
     if out is not None:
         return out
     try:
-        if input.__class__ is not ndarray and values_are_checked(input):
-            _check_on_host(input.shape, index)
+        _check_places(input, index)
         out = input[index]
     except IndexError as error:
         raise IndexError(
@@ -49,17 +49,19 @@ def _index(input: Array, index: Any) -> Array:
     return out
 
 
-def _check_on_host(shape: Shape, index: Any) -> None:
-    """Raises NumPy's IndexError, where CuPy would wrap positions around."""
+def _check_places(array: Array, index: Any) -> None:
+    """In anomaly mode on a GPU: raises NumPy's IndexError where CuPy would wrap positions."""
+    if array.__class__ is ndarray or not values_are_checked(array):
+        return
     parts = index if isinstance(index, tuple) else (index,)
     host = [of(p).to_numpy(p) if hasattr(p, "ndim") else p for p in parts]
-    broadcast_to(zeros(()), shape)[tuple(host)]
+    broadcast_to(zeros(()), array.shape)[tuple(host)]
 
 
 def _taken(input: Array, index: Any) -> Array | None:
     """input[index] by a kernel, for a large table on the CPU and an array of positions; or None."""
     large = input.__class__ is ndarray and input.dtype is F32 and input.size >= kernels.LARGE
-    if not large or _is_basic(index):
+    if not large or is_basic(index):
         return None
     take = kernels.function("take")
     return None if take is None else take(input, index)
@@ -72,7 +74,7 @@ _index.vjp(input=lambda g, input_shape, index: _unindex(g, index, input_shape))
 def _unindex(input: Array, index: Any, shape: Shape) -> Array:
     """y = zeros of `shape` with input added at [index]: the derivative of index"""
     out = xp(input).zeros_like(input, shape=shape)  # where it can, in the memory order of input
-    if _is_basic(index):
+    if is_basic(index):
         out[index] = input
     else:
         combine_at("add", out, index, input)
@@ -90,10 +92,6 @@ def _described(index: Any) -> str:
     return f"index [{', '.join(said)}]"
 
 
-def _is_basic(where: Any) -> bool:
-    return not any(hasattr(i, "ndim") for i in (where if isinstance(where, tuple) else (where,)))
-
-
 def getitem(input: Tensor, where: Any) -> Tensor:
     """x[where]: a view for ints, slices, None and ..., a copy where a tensor, list or mask picks.
 
@@ -108,22 +106,26 @@ def setitem(input: Tensor, where: Any, value: Any) -> None:
     """x[where] = value, recorded. `value` broadcasts to the picked shape."""
     basic, advanced = _plain(input, where)
     if not isinstance(value, (Tensor, int, float, bool)):
-        value = wrap(xp(input._array).asarray(value))
+        with on(device_of(input._array)) as home:
+            value = wrap(home.module.asarray(value))
     if isinstance(value, Tensor):
         value = _droppable_ones(value, input, basic, advanced)
     if advanced is None:
         write(input, basic if basic != () else Ellipsis, value)
-    elif basic == ():
-        write(input, advanced, value)
-    else:
-        write(_index(input, basic), advanced, value)
+        return
+    target = input if basic == () else _index(input, basic)
+    _check_places(target._array, advanced)
+    write(target, advanced, value)
 
 
 def _droppable_ones(value: Tensor, input: Tensor, basic: Any, advanced: Any) -> Tensor:
     """PyTorch lets a value have extra leading dimensions of size 1; NumPy's arrays too, but the
     gradient must then lose them again."""
+    if value._array.shape[:1] != (1,):
+        return value
     target = input._array[basic] if basic != () else input._array
-    ndim = (target if advanced is None else target[advanced]).ndim
+    with on(device_of(target)):
+        ndim = (target if advanced is None else target[advanced]).ndim
     extra = value._array.ndim - ndim
     if extra > 0 and set(value._array.shape[:extra]) == {1}:
         return value.reshape(value._array.shape[extra:])
@@ -137,7 +139,7 @@ def _plain(input: Tensor, where: Any) -> tuple[Any, Any]:
         return (where if kind is int else _checked_slice(where)), None
     parts = list(where) if kind is tuple or _means_a_tuple(where) else [where]
     parts = [_part(p, input._array) for p in parts]
-    if _is_basic(tuple(parts)):
+    if is_basic(tuple(parts)):
         return tuple(parts), None
     return _split(parts, input._array.ndim)
 
@@ -160,9 +162,10 @@ def _part(part: Any, like: Array) -> Any:
     if part is None or part is Ellipsis or part.__class__ is int:
         return part
     if isinstance(part, Tensor):
-        part = part._array.copy()  # backward needs it as it is now
+        part = _position(part._array, like)
     elif isinstance(part, (list, tuple, range, bool)):
-        part = of(like).module.asarray(part, "int64" if part == [] else None)
+        with on(device_of(like)) as home:
+            part = home.module.asarray(part, "int64" if part == [] else None)
     elif hasattr(part, "__index__") and not hasattr(part, "ndim"):
         return part.__index__()
     if getattr(part, "dtype", None) == "uint8":
@@ -175,6 +178,24 @@ def _part(part: Any, like: Array) -> Any:
     if part.ndim == 0 and part.dtype.kind != "b":
         return int(part)
     return part
+
+
+def _position(part: Array, like: Array) -> Array:
+    """A copy of a tensor that is an index, on the device of `like`: backward needs it as it is now.
+
+    As in PyTorch it may come from the CPU, and a single position from anywhere.
+    """
+    if part.__class__ is ndarray is like.__class__:
+        return part.copy()
+    here, there = device_of(like), device_of(part)
+    if not part.ndim and part.dtype.kind != "b":
+        return part
+    if there not in (here, "cpu"):
+        raise DeviceError(
+            f"x[index]: an index on {there} for a tensor on {here}; it must be on the tensor's "
+            "device or on the CPU."
+        )
+    return copied(part) if here == there else moved(part, here)
 
 
 def _checked_slice(part: slice) -> slice:
@@ -369,6 +390,7 @@ def _gather_into(g: Tensor, index: Tensor, dim: int, shape: Shape) -> Tensor:
     return _unindex(picked, tuple(slice(n) for n in picked._array.shape), shape)
 
 
+@widest
 def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     """y = input, with src[i][j] added at [index[i][j]][j] for dim 0, and so on.
 

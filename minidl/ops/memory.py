@@ -82,27 +82,32 @@ def _places(like: Array, size: Shape, stride: Shape, start: int) -> Array:
 
 
 @op(view=True, aux=True)
-def _strided(input: Array, size: Shape, stride: Shape, start: int) -> tuple[Array, tuple]:
-    """y[i, j, ...] = storage[start + i * stride[0] + j * stride[1] + ...], storage under input"""
+def _strided(
+    input: Array, size: Shape, stride: Shape, start: int, count: int
+) -> tuple[Array, tuple]:
+    """y[i, j, ...] = storage[start + i * stride[0] + j * stride[1] + ...], storage under input
+
+    count: how many elements the storage has, which the rule needs to know on the host.
+    """
     storage, own = _storage(input)
     last = start + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
-    if 0 not in size and not (start >= 0 and last < storage.size):
+    if 0 not in size and not (start >= 0 and last < count):
         raise ShapeError(
             f"as_strided: size {size}, stride {stride} and offset {start} reach element {last} "
-            f"of memory that holds {storage.size}."
+            f"of memory that holds {count}."
         )
     steps = tuple(s * input.itemsize for s in stride)
     inside = storage[start:] if 0 not in size else storage[:0]
     out = xp(input).lib.stride_tricks.as_strided(inside, shape=size, strides=steps)
     have = _places(input, input.shape, [s // input.itemsize for s in input.strides], own)
     picked = _places(input, size, stride, start)
-    return out, (have, picked, xp(input).asarray(storage.size))
+    return out, (have, picked)
 
 
 @_strided.vjp_all
-def _strided_rule(g: Tensor, aux: tuple) -> list:
-    have, picked, count = (a._array for a in aux)
-    return [_index(_unindex(g, (picked,), (int(count),)), (have,))]
+def _strided_rule(g: Tensor, aux: tuple, count: int) -> list:
+    have, picked = (a._array for a in aux)
+    return [_index(_unindex(g, (picked,), (count,)), (have,))]
 
 
 def as_strided(
@@ -119,8 +124,9 @@ def as_strided(
         raise ShapeError(
             f"as_strided: expected as many strides as sizes, none negative, got {size}, {stride}."
         )
-    start = _storage(input._array)[1] if storage_offset is None else storage_offset
-    out = _strided(input, size, stride, start)
+    storage, own = _storage(input._array)
+    start = own if storage_offset is None else storage_offset
+    out = _strided(input, size, stride, start, storage.size)
     if out._view is not None:
         out._view.tracked = False  # a recorded write would replay it on other memory
     return out

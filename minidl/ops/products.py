@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from ..autocasting import brought, widest
 from ..errors import DTypeError, ShapeError
 from ..promotion import need_tensors
-from ..tape import Tensor
+from ..tape import Tensor, mode
 from .compare import where
 from .elementwise import pow
 from .linalg import bmm, check_same_type, matmul, mm
@@ -86,6 +87,8 @@ def addbmm(
 
 def _added(name: str, input: Tensor, product: Tensor, beta: float, alpha: float) -> Tensor:
     need_tensors(name, input=input)
+    if mode.autocast is not None:
+        input, product = brought("matmul", (input, product))
     whole = product._array.dtype.kind != "f" and input._array.dtype.kind != "f"
     if whole and (isinstance(alpha, float) or isinstance(beta, float)):
         raise DTypeError(
@@ -121,6 +124,7 @@ def _vectors(name: str, **tensors: Tensor) -> None:
             raise ShapeError(f"{name}: expected vectors, {key} has shape {t._array.shape}.")
 
 
+@widest
 def dot(input: Tensor, tensor: Tensor) -> Tensor:
     """y = sum_i input[i] * tensor[i] for two vectors of one length.
 
@@ -130,6 +134,7 @@ def dot(input: Tensor, tensor: Tensor) -> Tensor:
     return matmul(input, tensor)
 
 
+@widest
 def vdot(input: Tensor, other: Tensor) -> Tensor:
     """As dot (they differ for complex numbers).
 
@@ -220,6 +225,7 @@ def inner(input: Tensor, other: Tensor) -> Tensor:
     return tensordot(input, other, ([-1], [-1]))
 
 
+@widest
 def tensordot(a: Tensor, b: Tensor, dims: int | Tensor | Sequence[Sequence[int]] = 2) -> Tensor:
     """y = the sum of a * b over pairs of dimensions; what is left of a, then what is left of b.
 

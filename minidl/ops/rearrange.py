@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from ..device import Array, xp
 from ..errors import DTypeError, ShapeError
 from ..makers import op
+from ..promotion import values_are_checked
 from ..tape import Tensor, wrap
 from . import shape as _shape
 from .elementwise import clone
@@ -191,35 +192,49 @@ def repeat_interleave(
 ) -> Tensor:
     """y = each slice along dim repeated (each element if dim is None), as often as `repeats` says.
 
-    repeat_interleave(repeats) gives each position i repeats[i] times. output_size is not needed.
+    repeat_interleave(repeats) gives each position i repeats[i] times. A tensor of repeats on a GPU
+    is waited for, since the shape of y depends on it; not so with output_size, the size of y there.
     https://docs.pytorch.org/docs/stable/generated/torch.repeat_interleave.html
     """
     if repeats is None:
-        return _repeated(input._array.shape[0], input)
+        return _repeated(input._array, input._array.shape[0], input, output_size)
     if dim is None:
         input, dim = ravel(input), 0
     axis = axis_of(dim, input._array.ndim, "repeat_interleave")
     if not input._array.ndim:
         input = reshape(input, (1,))
     size = input._array.shape[axis]
-    if not isinstance(repeats, Tensor):
+    if not isinstance(repeats, (int, Tensor)):
         repeats = wrap(xp(input._array).asarray(repeats))
-    if repeats._array.ndim > 1 or repeats._array.size not in (1, size):
-        raise ShapeError(
-            f"repeat_interleave: repeats of shape {repeats._array.shape} do not fit dimension "
-            f"{dim} of size {size}; expected one number or {size}."
-        )
-    return index_select(input, axis, _repeated(size, expand(ravel(repeats), (size,))))
+    if isinstance(repeats, Tensor):
+        if repeats._array.ndim > 1 or repeats._array.size not in (1, size):
+            raise ShapeError(
+                f"repeat_interleave: repeats of shape {repeats._array.shape} do not fit dimension "
+                f"{dim} of size {size}; expected one number or {size}."
+            )
+        repeats = expand(ravel(repeats), (size,))
+    return index_select(input, axis, _repeated(input._array, size, repeats, output_size))
 
 
-def _repeated(size: int, repeats: Tensor) -> Tensor:
-    """0 .. size - 1, each i repeats[i] times."""
-    times = repeats._array
-    if times.dtype.kind not in "iu":
-        raise DTypeError(f"repeat_interleave: repeats must be integers, got {times.dtype}.")
-    if (times < 0).any():
+def _repeated(like: Array, size: int, repeats: int | Tensor, total: int | None) -> Tensor:
+    """0 .. size - 1, each i repeats[i] times: `total` positions, if that is known."""
+    if isinstance(repeats, Tensor):
+        like = repeats._array
+        if like.dtype.kind not in "iu":
+            raise DTypeError(f"repeat_interleave: repeats must be integers, got {like.dtype}.")
+        if total is not None and not values_are_checked(like):
+            return wrap(xp(like).searchsorted(like.cumsum(), xp(like).arange(total), side="right"))
+        counts = like.tolist()
+    else:
+        counts = [repeats]
+    if min(counts, default=0) < 0:
         raise ValueError("repeat_interleave: repeats must not be negative.")
-    return wrap(xp(times).repeat(xp(times).arange(size), times.tolist()))
+    positions = xp(like).repeat(xp(like).arange(size), counts)
+    if total not in (None, positions.size):
+        raise ShapeError(
+            f"repeat_interleave: output_size is {total}, but there are {positions.size} slices."
+        )
+    return wrap(positions)
 
 
 def fliplr(input: Tensor) -> Tensor:

@@ -116,7 +116,7 @@ def _nearest(x: Tensor, d: int, n: int, factor: float | None, shift: float) -> T
     m = xp(x._array)
     step = size / n if factor is None else 1 / factor
     kind = "float64" if x._array.dtype == "float64" else "float32"  # rounded as PyTorch does
-    at = (m.arange(n).astype(kind) + m.asarray(shift, kind)) * m.asarray(step, kind)
+    at = (m.arange(n).astype(kind) + shift) * step
     positions = m.minimum(m.floor(at).astype("int64"), size - 1)
     return index_select(x, d, wrap(positions))
 

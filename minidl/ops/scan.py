@@ -12,10 +12,11 @@ from ..makers import op
 from ..promotion import cast, need_tensors, refuse_half
 from ..tape import Tensor, wrap
 from .compare import logical_xor, where
+from .create import ones_like
 from .elementwise import exp
 from .index import ValuesAndIndices, gather
-from .reduce import _reversed_cumsum, _sum_type, cumsum, sum
-from .shape import axis_of, cat, narrow, reshape, stack, unbind
+from .reduce import _sum_type, cumsum, sum
+from .shape import axis_of, cat, narrow, reshape
 from .ufuncs import accumulate
 
 METHODS = ["cumprod", "cummax", "cummin", "logcumsumexp", "diff"]  # also methods of Tensor
@@ -28,11 +29,30 @@ IN_PLACE = ["cumprod", "cumsum"]  # also methods that write into their tensor: n
 
 @op
 def _cumprod(input: Array, dim: int) -> Array:
-    """y_i = input_0 * ... * input_i along dim, no input 0"""
+    """y_i = input_0 * ... * input_i along dim"""
     return xp(input).cumprod(input, axis=dim, dtype=_sum_type(input, "cumprod"))
 
 
-_cumprod.vjp(input=lambda g, input, out, dim: _reversed_cumsum(g * out, dim) / input)
+@_cumprod.vjp_all
+def _cumprod_rule(g: Tensor, input: Tensor, out: Tensor, dim: int) -> list:
+    """The product before j times s_j = sum over i >= j of g_i input_{j+1} ... input_i. No division,
+    so it holds where factors are 0.
+
+    s_j is first the sum of one term; each round doubles the number of terms.
+    """
+    size = out._array.shape[dim]
+    if size < 2:
+        return [g]
+    sums, reach, factors = g, 1, narrow(input, dim, 1, size - 1)
+    while reach < size:  # factors_j = input_{j+1} ... input_{j+reach}
+        more = size - reach
+        longer = narrow(sums, dim, 0, more) + factors * narrow(sums, dim, reach, more)
+        sums = cat([longer, narrow(sums, dim, more, reach)], dim)
+        left = max(more - reach, 0)
+        factors = narrow(factors, dim, 0, left) * narrow(factors, dim, more - left, left)
+        reach *= 2
+    before = cat([ones_like(narrow(out, dim, 0, 1)), narrow(out, dim, 0, size - 1)], dim)
+    return [before * sums]
 
 
 def cumprod(input: Tensor, dim: int, *, dtype: object = None) -> Tensor:
@@ -46,12 +66,7 @@ def cumprod(input: Tensor, dim: int, *, dtype: object = None) -> Tensor:
     axis = axis_of(dim, input._array.ndim, "cumprod")
     if input._array.ndim == 0:
         return input if input.is_floating_point() else input.long()
-    if not input.requires_grad or input._array.all():
-        return _cumprod(input, axis)
-    products = []  # where factors are 0 the rule, which divides by them, does not hold
-    for x in unbind(input, axis):
-        products.append(products[-1] * x if products else x)
-    return stack(products, axis)
+    return _cumprod(input, axis)
 
 
 def cummax(input: Tensor, dim: int) -> ValuesAndIndices:

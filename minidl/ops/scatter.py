@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ..autocasting import widest
 from ..device import Array, xp
 from ..errors import DTypeError, ShapeError
 from ..makers import op
@@ -181,6 +182,7 @@ def _put_at(input: Tensor, values: Tensor, index: Any) -> Tensor:
     return _written(input, index, values)
 
 
+@widest
 def index_put(
     input: Tensor, indices: Sequence[Tensor], values: Tensor, accumulate: bool = False
 ) -> Tensor:

@@ -22,17 +22,37 @@ def combine_at(name: str, out: Array, index: Any, values: Array) -> None:
     """
     function = getattr(xp(out), name)
     kind = out.dtype
-    if of(out).type == "cpu" or kind.name in _ATOMIC or (name == "add" and kind.name == "float16"):
+    if of(out).type != "cpu" and name != "add" and kind.kind == "f":
+        _extreme_at(1 if name == "maximum" else -1, out, index, values)
+    elif of(out).type == "cpu" or kind.name in _ATOMIC or (name, kind.name) == ("add", "float16"):
         function.at(out, index, values)
-    elif kind.kind == "f":
-        wide = out.astype("float32")
-        function.at(wide, index, values.astype("float32"))
-        out[...] = wide.astype(kind)
     else:  # sums are the same with and without a sign; for the order, flip it
         flip = 0 if name == "add" else _SIGN
         bits = out.astype("int64").view("uint64") ^ flip
         function.at(bits, index, values.astype("int64").view("uint64") ^ flip)
         out[...] = (bits ^ flip).view("int64").astype(kind)
+
+
+def _extreme_at(sign: int, out: Array, index: Any, values: Array) -> None:
+    """The largest float (sign 1) or the smallest (-1) at each place; nan if there is one.
+
+    CuPy's own compares float64 as float32, and forgets nan (cupy/_core/include/cupy/atomics.cuh).
+    The bits of floats, read as whole numbers, are in the order of the floats if those below the
+    sign are flipped for negative numbers; nan is above infinity.
+    """
+    m = xp(out)
+
+    def flipped(bits: Array) -> Array:
+        return bits ^ ((bits >> 63) & (_SIGN - 1))
+
+    def keys(floats: Array) -> Array:
+        floats = (sign * floats).astype("float64")
+        floats = m.where(floats != floats, m.nan, floats)  # one that has no sign
+        return flipped(floats.view("int64")).view("uint64") ^ _SIGN
+
+    best = keys(out)
+    m.maximum.at(best, index, keys(values))
+    out[...] = sign * flipped((best ^ _SIGN).view("int64")).view("float64")
 
 
 def accumulate(name: str, array: Array, axis: int) -> Array:

@@ -42,11 +42,13 @@ def adafactor_step(
     eps: (eps1, eps2); for eps1 None means the dtype's epsilon. Source: Shazeer and Stern,
     "Adafactor: Adaptive Learning Rates with Sublinear Memory Cost", 2018, algorithms 4 and 5.
     """
+    if not param.size:
+        return  # nothing has no mean
     m = xp(param)
     eps1, eps2 = eps
     if eps1 is None:
         eps1 = float(m.finfo(param.dtype).eps)
-    rate = max(eps2, _rms(param)) * min(lr, step**-0.5)
+    rate = m.maximum(_rms(param), eps2) * min(lr, step**-0.5)
     if weight_decay != 0:
         param *= 1 - lr * weight_decay
     g = -grad if maximize else grad
@@ -61,11 +63,11 @@ def adafactor_step(
         (v,) = variances
         v += weight * (square - v)
     update = g / m.sqrt(m.maximum(v, eps1**2))
-    param -= rate / max(1.0, _rms(update) / d) * update
+    param -= rate / m.maximum(_rms(update) / d, 1.0) * update
 
 
-def _rms(x: Any) -> float:
-    return float((x * x).mean()) ** 0.5 if x.size else 0.0
+def _rms(x: Any) -> Any:
+    return xp(x).sqrt((x * x).mean())  # an array: to read it, the step would wait for a GPU
 
 
 class Adafactor(Optimizer):

@@ -60,6 +60,8 @@ class ASGD(Optimizer):
     Source: https://docs.pytorch.org/docs/stable/generated/torch.optim.ASGD.html
     """
 
+    _numbers = ("step", "eta", "mu")
+
     def __init__(
         self,
         params: Iterable,

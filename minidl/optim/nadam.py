@@ -72,6 +72,8 @@ class NAdam(Optimizer):
     Source: https://docs.pytorch.org/docs/stable/generated/torch.optim.NAdam.html
     """
 
+    _numbers = ("step", "mu_product")
+
     def __init__(
         self,
         params: Iterable,

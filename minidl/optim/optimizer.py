@@ -54,6 +54,10 @@ class Optimizer(Hooked):
     A subclass overrides either `_update` (one parameter) or the whole `step`.
     """
 
+    # State that is one number for the whole parameter. It stays on the CPU, where a step can read
+    # it without waiting for a GPU.
+    _numbers: tuple[str, ...] = ("step",)
+
     def __new__(cls, *args: Any, **kwargs: Any) -> Optimizer:
         check_argument_names(cls, kwargs)
         return super().__new__(cls)
@@ -209,8 +213,9 @@ class Optimizer(Hooked):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over options and state saved by `state_dict`, matching parameters by their order.
 
-        The tensors are copied; all but `step` take the dtype and device of their parameter. Raises
-        ValueError if the groups differ in number or size; then nothing is changed.
+        The tensors are copied; they take the dtype and device of their parameter, but for `step`
+        and other single numbers, which go to the CPU. Raises ValueError if the groups differ in
+        number or size; then nothing is changed.
         """
         state_dict = state_dict.copy()
         for hook in self._hooks["before load_state_dict"].values():
@@ -238,7 +243,7 @@ class Optimizer(Hooked):
         state: defaultdict[Any, Any] = defaultdict(dict)
         for key, value in state_dict["state"].items():
             if key in params:
-                state[params[key]] = _state_for(params[key], value)
+                state[params[key]] = _state_for(params[key], value, self._numbers)
             else:
                 state[key] = value
         self.__setstate__({"state": state, "param_groups": saved_groups})
@@ -259,20 +264,20 @@ class Optimizer(Hooked):
         return text + ")"
 
 
-def _state_for(param: Tensor, value: Any, key: str | None = None) -> Any:
+def _state_for(param: Tensor, value: Any, numbers: tuple[str, ...], key: str | None = None) -> Any:
     """A copy of a loaded state value, its tensors in the parameter's dtype and device.
 
-    `step` keeps its dtype: a count has nothing to do with the precision of the weights.
+    The `numbers` keep their dtype: a count has nothing to do with the precision of the weights.
     """
     if isinstance(value, Tensor):
-        if key == "step":
-            return value.detach().clone()
+        if key in numbers:
+            return value.detach().clone().cpu()
         dtype = param.dtype if param.is_floating_point() else value.dtype
         return value.detach().clone().to(device=param.device, dtype=dtype)
     if isinstance(value, dict):
-        return {k: _state_for(param, v, k) for k, v in value.items()}
+        return {k: _state_for(param, v, numbers, k) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return type(value)(_state_for(param, v) for v in value)
+        return type(value)(_state_for(param, v, numbers) for v in value)
     return deepcopy(value)
 
 

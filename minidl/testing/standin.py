@@ -157,6 +157,8 @@ class ndarray:
         )
 
     def __dlpack__(self, **options: Any) -> Any:
+        if options.get("stream") is None:  # NumPy asks: who knows the device names its stream
+            raise BufferError("Unsupported device in DLTensor.")
         return self._host.__dlpack__(max_version=options.get("max_version"))
 
     def __dlpack_device__(self) -> tuple[int, int]:
@@ -187,8 +189,9 @@ class ndarray:
 
     def __getitem__(self, key: Any) -> ndarray:
         found, advanced = _key(self._host.shape, key)
-        value = self._host[found]
-        return computed(np.array(value)) if advanced else view(value, self)
+        if not advanced:
+            return view(self._host[found], self)
+        return computed(np.array(unwrap(self)[found]))
 
     def __setitem__(self, key: Any, value: Any) -> None:
         found, advanced = _key(self._host.shape, key)
@@ -198,7 +201,7 @@ class ndarray:
             if not advanced:
                 raise ValueError(f"non-scalar {_name(value)} cannot be used for fill")
             transfer()
-        self._host[found] = value
+        unwrap(self)[found] = value
         if advanced and not _agrees(self._host[found], value):
             raise Undefined(
                 "assignment to places of which one is named twice, with different values: on a "
@@ -232,6 +235,7 @@ def view(value: Any, of: ndarray) -> Any:
     found = wrap(value)
     if value.__class__ is np.ndarray and np.may_share_memory(value, of._host):
         found.base = of if of.base is None else of.base
+        found._device = of._device
     return found
 
 

@@ -124,7 +124,13 @@ class Ufunc:
             raise TypeError(f"scatter of {self.__name__} supports only {allowed}, not {a.dtype}")
         from .standin import _key
 
-        self._function.at(unwrap(a), _key(a.shape, indices)[0], unwrap(b))
+        place = _key(a.shape, indices)[0]
+        if self.__name__ in ("maximum", "minimum") and a.dtype.kind == "f":
+            # cupy/_core/include/cupy/atomics.cuh: float64 is compared as float32, nan is forgotten
+            function = np.fmax if self.__name__ == "maximum" else np.fmin
+            function.at(unwrap(a), place, unwrap(b).astype(np.float32))
+        else:
+            self._function.at(unwrap(a), place, unwrap(b))
 
     def reduce(self, array, axis=0, dtype=None, out=None, keepdims=False):
         self._only("reduce", "add", "multiply")
@@ -229,7 +235,7 @@ class _OnHost:
         return 1, 0
 
     def __dlpack__(self, **options: Any) -> Any:
-        return self.array.__dlpack__(max_version=options.get("max_version"))
+        return self.array.__dlpack__(stream=1, max_version=options.get("max_version"))
 
 
 def where(condition: Any, x: Any = None, y: Any = None) -> Any:

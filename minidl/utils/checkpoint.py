@@ -32,11 +32,11 @@ def checkpoint(
 ) -> Any:
     """function(*args, **kwargs), of which the tape keeps the inputs only.
 
-    The backward calls the function again, with the random numbers of the first call if
-    preserve_rng_state, and walks back through what that recorded. Whatever the function reads may
-    need gradients: arguments, parameters, tensors of the code around it. use_reentrant chooses
-    between PyTorch's two ways; here there is one, which does all that both do. determinism_check,
-    debug and early_stop change nothing: the second call is always checked.
+    The backward calls the function again, under the autocast of the first call and, if
+    preserve_rng_state, with its random numbers; it walks back through what that recorded. Whatever
+    the function reads may need gradients: arguments, parameters, tensors of the code around it.
+    use_reentrant chooses between PyTorch's two ways; here there is one, which does all that both
+    do. determinism_check, debug and early_stop change nothing: the second call is always checked.
     Raises GraphError if the second call does not use the same tensors as the first.
     """
     if not mode.grad:
@@ -107,16 +107,19 @@ class _Recomputed(Op):
         super().__init__(checkpointed, outputs=outputs)
         self.again = lambda: function(*args, **kwargs)
         self.state, self.count = state, len(edges)
+        self.autocast = mode.autocast
 
     def pull(self, node: Node, g: Any, edges: Iterable, create_graph: bool) -> list:
         now = default_generator.get_state()
         if self.state is not None:
             default_generator.set_state(self.state)
         start = tape.now()
+        before, mode.autocast = mode.autocast, self.autocast
         try:
             with grad_mode(True):
                 out = self.again()
         finally:
+            mode.autocast = before
             if self.state is not None:
                 default_generator.set_state(now)
         outputs = [t for t in tree.leaves(out) if isinstance(t, Tensor)]

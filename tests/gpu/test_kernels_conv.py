@@ -8,7 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import minidl
-from minidl import nn, ops
+from minidl import kernels, nn, ops
 from minidl.kernels.cuda import conv as cuda
 from minidl.ops.conv import out_sizes
 from minidl.tape import named
@@ -102,6 +102,47 @@ def test_sizes_around_a_block(name, case):
 def test_half(name, groups):
     filters = (6, 6 // groups, 3, 3)
     check_side(name, (2, 6, 7, 5), filters, types=["float16"], padding=(1, 1), groups=groups)
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_half_is_added_up_in_float(channels):
+    """1 and many numbers of which none changes a half's 1, but all together do."""
+
+    def check_sum(name, a, b, **options):
+        options = {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1), "groups": 1, **options}
+        with minidl.no_grad():
+            check(lambda a, b: named(name)(a, b, **options), a, b, kernel=name, types=["float16"])
+
+    few = np.full((1, channels, 1, 64), 2e-4)
+    few[..., 0] = 1
+    many = np.repeat(few, 256, axis=3)  # 64 for each thread
+    check_sum("convolution", np.ones_like(few), few)
+    check_sum("convolution_input", few, np.ones((1, 1, 1, 64)), padding=(0, 63), size=(1, 1))
+    if channels == 1:  # else a matrix product takes the sum
+        check_sum("convolution_weight", many, np.ones_like(many), kernel=(1, 1))
+
+
+@sides
+@pytest.mark.parametrize("groups", [1, 4])
+@pytest.mark.parametrize("huge", [2**30, 2**31 - 1, 2**31, 2**40])
+def test_steps_that_no_int_can_count(name, groups, huge):
+    """They leave one window, of one number."""
+    options = {"stride": (huge, huge), "dilation": (huge, huge), "groups": groups}
+    check_side(name, (2, 4, 3, 5), (4, 4 // groups, 1, 1), **options)
+
+
+def test_images_with_positions_that_no_int_can_count_are_left_to_the_definition():
+    options = {"stride": (2**40,), "padding": (1,), "dilation": (1,), "groups": 1}
+    small = np.zeros((2, 2, 3), np.float32)
+    for length, taken in [(2**30 - 100, True), (2**30, False)]:
+        x = np.broadcast_to(np.float32(0), (1, 2, length))
+        for name, more in {
+            "convolution": {},
+            "convolution_input": {"size": (length,)},
+            "convolution_weight": {"kernel": (3,)},
+        }.items():
+            inputs = (small, small) if name == "convolution_input" else (x, small)
+            assert kernels.load_cuda(name).eligible(*inputs, **options, **more) is taken
 
 
 @sides

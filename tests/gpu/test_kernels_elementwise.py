@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 
 import minidl
-from minidl.testing import standin
+from minidl import ops
+from minidl.testing import standin, to_numpy
 from tests.gpu.cases import CASES
 from tests.gpu.parity import arrays, check, layouts, on_shim
 from tests.gpu.sources import needs_gxx
@@ -55,3 +56,17 @@ def test_empty_arrays_are_left_to_the_definition():
     with on_shim() as device, kernels_used() as used:
         assert minidl.zeros(0, 3, device=device).tanh().shape == (0, 3)
     assert not used
+
+
+@pytest.mark.parametrize("kind", ["float32", "float64"])
+def test_logarithms_near_1_keep_their_digits(kind):
+    """ln(1 + e^-20): 1 + e^-20 is 1 in float32."""
+    with on_shim() as device, kernels_used() as used:
+        x = minidl.tensor([-20.0, -10.0], dtype=getattr(minidl, kind), device=device)
+        zeros = minidl.zeros_like(x)
+        pairs = ops.binary_cross_entropy_with_logits(x[:1], zeros[:1])
+        found = [to_numpy(y) for y in (ops.softplus(x), -ops.logsigmoid(-x), pairs)]
+    expected = np.log1p(np.exp([-20.0, -10.0]))
+    for values, exact in zip(found, [expected, expected, expected[0]], strict=True):
+        np.testing.assert_allclose(values, exact, rtol=1e-5)
+    assert used >= {"softplus", "logsigmoid", "binary_cross_entropy_with_logits"}

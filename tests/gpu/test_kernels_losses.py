@@ -106,3 +106,14 @@ def test_other_calls_are_left_to_the_definition(name):
         PAIRS[name](x, x, reduction="none")
         PAIRS[name](x[:0], x[:0], reduction="sum")
     assert name not in used
+
+
+def test_cross_entropy_far_from_zero():
+    """Logits around 10^4 leave the logarithm of the sum its digits."""
+    x = np.random.default_rng(0).standard_normal((20, 30)).astype(np.float32) + np.float32(1e4)
+
+    def call(x, labels):
+        return ops.cross_entropy(x, labels, reduction="none")
+
+    given = x.astype(float), np.arange(20)
+    check(call, *given, kernel="cross_entropy", types=["float32"])

@@ -1,5 +1,7 @@
 """The CUDA kernels of layer, RMS, group, instance and batch normalisation, run by the shim."""
 
+from unittest import mock
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 import minidl
 from minidl import nn, ops
 from minidl.testing import standin, to_numpy
+from tests.gpu import shim
 from tests.gpu.parity import SPECIAL, check, layouts, on_shim
 from tests.gpu.sources import needs_gxx
 from tests.parity import kernels_used
@@ -104,6 +107,39 @@ def test_half(name):
         check_images(name, numbers(3, 4, 5, 7), 2, types=["float16"])
 
 
+# 1, and then for each thread many numbers (or squares) of which none changes a half's 1.
+FEW = np.where(np.arange(64 * 512) < 512, 1, 4e-4)
+SIGNS = np.where(np.arange(64 * 512) % 2, 1, -1)
+
+
+@pytest.mark.parametrize("name", ["layer_norm", "batch_norm", "group_norm"])
+def test_squares_of_halves_are_added_up_in_float(name):
+    x = np.sqrt(FEW) * SIGNS
+    with minidl.no_grad():
+        if name in ROW:
+            check_rows(name, x[None], 1, False, types=["float16"])
+        else:
+            check_images(name, x[None, None], 1, False, types=["float16"])
+
+
+@pytest.mark.parametrize("name", ["layer_norm", "batch_norm", "group_norm"])
+def test_gradients_of_halves_are_added_up_in_float(name):
+    calls = {
+        "layer_norm": lambda x, w, b: ops.layer_norm(x, 1, w, b),
+        "batch_norm": train,
+        "group_norm": lambda x, w, b: ops.group_norm(x, 1, w, b),
+    }
+    few, shape = FEW, (1, 1, -1)
+    if name == "layer_norm":  # 32 rows for each thread
+        few, shape = np.where(np.arange(64) % 32, 4e-4, 1), (-1, 1)
+    with on_shim() as device, kernels_used() as used:
+        x, g = (minidl.tensor(a.reshape(shape).astype("f2"), device=device) for a in (few, few))
+        w, b = (minidl.ones(1, dtype=x.dtype, device=device, requires_grad=True) for _ in range(2))
+        (db,) = minidl.autograd.grad(calls[name](x, w, b), [b], g)
+        np.testing.assert_allclose(to_numpy(db).item(), few.sum(), rtol=2e-3)
+    assert name in used
+
+
 @pytest.mark.parametrize("name", NAMES[:1] + NAMES[2:4])
 def test_a_large_mean_leaves_the_variance_its_digits(name):
     """Mean 10^4 and variance 1: mean(x^2) - mean(x)^2 would have no digits left in float32."""
@@ -112,6 +148,18 @@ def test_a_large_mean_leaves_the_variance_its_digits(name):
         check_rows(name, x, 2, types=["float32"])
     else:
         check_images(name, x, 2, types=["float32"])
+
+
+def test_rounding_makes_no_variance_negative():
+    """Of numbers that are equal but for one, and so many that their mean is 30 units wrong."""
+    numbers = np.full((1, 1, 512 * 257), 1.16354344e8, np.float32)
+    numbers[0, 0, 7] = np.nextafter(numbers[0, 0, 0], np.float32(np.inf))
+    with on_shim(in_orders=[shim.FORWARD]) as device, mock.patch.object(shim, "tracking", False):
+        x, mean, var = (minidl.tensor(a, device=device) for a in (numbers, [0.0], [1.0]))
+        with kernels_used() as used:
+            y = ops.batch_norm(x, mean, var, None, None, True, 1.0)
+        assert to_numpy(var) >= 0 and np.isfinite(to_numpy(y)).all()
+    assert "batch_norm" in used
 
 
 def test_instance_norm_and_running_statistics():

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import minidl
-from minidl import ops
+from minidl import kernels, ops
 from minidl.tape import named
 from minidl.testing import standin, to_numpy
 from tests.gpu.parity import SPECIAL, check, layouts, on_shim
@@ -119,6 +119,54 @@ def test_the_first_of_equal_pixels_wins_and_the_first_nan(size):
             found = to_numpy(t.grad)
         assert "max_pool2d" in used
         assert found.argmax() == (1 if special == 5 else size + 1) and found.sum() == 1
+
+
+def test_the_first_of_several_nan_wins():
+    x = np.arange(9.0).reshape(1, 1, 3, 3)
+    x[0, 0, [0, 1, 2], [2, 0, 1]] = np.nan
+    with on_shim() as device, kernels_used() as used:
+        t = minidl.tensor(x, device=device, requires_grad=True)
+        ops.max_pool2d(t, 3).sum().backward()
+        assert to_numpy(t.grad).argmax() == 2 and to_numpy(t.grad).sum() == 1
+    assert "max_pool2d" in used
+
+
+@pytest.mark.parametrize("huge", [2**30, 2**31 - 1, 2**31, 2**40])
+def test_steps_that_no_int_can_count(huge):
+    """They leave one window, or one number in it."""
+    calls = {
+        "max_pool2d": lambda x: ops.max_pool2d(x, 1, huge, dilation=huge),
+        "sum_pool": lambda x: ops.avg_pool2d(x, 2, huge),
+    }
+    for side, (name, call) in enumerate(calls.items(), 1):
+        with on_shim() as device, kernels_used() as used:
+            x = minidl.ones(1, 2, 3, 4, device=device, requires_grad=True)
+            call(x).sum().backward()
+            expected = np.zeros((1, 2, 3, 4))
+            expected[..., :side, :side] = 1 / side**2
+            np.testing.assert_array_equal(to_numpy(x.grad), expected)
+        assert name in used
+
+
+def test_images_with_positions_that_no_int_can_count_are_left_to_the_definition():
+    for length, taken in [(2**30 - 100, True), (2**30, False)]:
+        x = np.broadcast_to(np.float32(0), (1, 1, length, 1))
+        options = {"kernel": (2, 1), "stride": (2**40, 1)}
+        more = {"padding": (1, 0), "dilation": (3, 1), "extra": (0, 0)}
+        assert kernels.load_cuda("max_pool2d").eligible(x, **options, **more) is taken
+        assert kernels.load_cuda("sum_pool").eligible(x, **options) is taken
+        small, size = x[:, :, :1], x.shape[2:]
+        assert kernels.load_cuda("spread_windows").eligible(small, **options, size=size) is taken
+
+
+@pytest.mark.parametrize("sides", [(8, 8), (64, 1), (1, 64)])
+@pytest.mark.parametrize("name", NAMES[1:])
+def test_half_is_added_up_in_float(name, sides):
+    """1 and many numbers of which none changes a half's 1, but all together do."""
+    x = np.full((1, 1, *sides), 2e-4)
+    x[0, 0, 0, 0] = 1
+    more = [] if name == "sum_pool" else [tuple(2 * n - 1 for n in sides)]
+    check(lambda x: named(name)(x, sides, (1, 1), *more), x, kernel=name, types=["float16"])
 
 
 @pytest.mark.parametrize("name", NAMES)

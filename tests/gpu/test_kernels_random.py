@@ -96,3 +96,9 @@ def test_the_end_of_a_counter_may_lie_beyond_2_to_the_32():
     fast, exact = both(lambda like: random.words(1, 4 * 2**32 - 2, 5, like))
     np.testing.assert_array_equal(fast, exact)
     assert math.prod(exact.shape) == 5
+
+
+def test_dropout_keeps_a_number_whose_uniform_is_just_p():
+    """As the definition, which drops what is below p."""
+    p = float(random.uniforms(7, 0, 6, "float32", None)[5])
+    check(lambda x: named("dropout")(x, p, 7, 0, False), np.ones(6), kernel="dropout")

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 import minidl
 from minidl import ops
 from minidl.nn import functional as F
+from minidl.tape import named
 from minidl.testing import standin, to_numpy
 from tests.gpu.parity import SPECIAL, check, layouts, on_shim
 from tests.gpu.sources import needs_gxx
@@ -85,6 +86,12 @@ def test_half():
     check(lambda x, i: ops.gather(x, 0, i), table, index, kernel="gather", types=["float16"])
 
 
+def test_half_is_added_up_in_float():
+    """1 and many numbers of which none changes a half's 1, but all together do."""
+    x, y, rows = np.ones((1, 3)), np.full((64, 3), 2e-4), np.zeros(64, int)
+    check(lambda x, y, i: ops.index_add(x, 0, i, y), x, y, rows, kernel="add_at", types=["float16"])
+
+
 @pytest.mark.parametrize("special", SPECIAL)
 def test_special_values(special):
     x, y, rows = numbers(9, 5), numbers(40, 5), positions(9, 40)
@@ -121,6 +128,28 @@ def test_positions_outside_are_wrapped_around(outside):
         added = ops.index_add(minidl.zeros(5, 3, device=device), 0, rows, y.detach())
         assert to_numpy(added != 0).any(1).tolist() == [i == outside % 5 for i in range(5)]
     assert {"gather", "add_at"} <= set(used)
+
+
+@pytest.mark.parametrize("kind", ["int64", "int32", "int16", "int8", "uint8"])
+@pytest.mark.parametrize("count", [1, 20, 40])
+def test_every_kernel_wraps_positions_around(kind, count):
+    """Of every type, from either end, few and many."""
+    rows = positions(12, count, low=-12 if kind.startswith("i") else 0, kind=kind)
+    rows[0] = 11 if kind == "uint8" else -12
+    index, g = np.repeat(rows[:, None], 3, 1), numbers(count, 3).astype("f4")
+    start = numbers(5, 3, seed=1).astype("f4")
+    expected = start.copy()
+    np.add.at(expected, rows.astype(int) % 5, g)
+    with on_shim() as device, kernels_used() as used:
+        x, y, i, at = [minidl.tensor(a, device=device) for a in (start, g, index, rows)]
+        np.testing.assert_array_equal(to_numpy(ops.gather(x, 0, i)), start[rows.astype(int) % 5])
+        np.testing.assert_array_equal(to_numpy(ops.scatter_add(x, 0, i, y)), expected)
+        across = ops.scatter_add(x.T, 1, i.T, y.T)
+        np.testing.assert_array_equal(to_numpy(across), expected.T)
+        np.testing.assert_array_equal(to_numpy(ops.index_add(x, 0, at, y)), expected)
+        added = named("unindex")(y, index=at._array, shape=(5, 3))
+        np.testing.assert_allclose(to_numpy(added), expected - start, atol=1e-6)
+    assert used >= OPS
 
 
 def test_a_step_neither_transfers_nor_waits():

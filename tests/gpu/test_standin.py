@@ -268,3 +268,33 @@ def test_a_loader_takes_pin_memory():
     with standin_module.registered():
         for (batch,) in minidl.utils.data.DataLoader(data, 2, pin_memory=True):
             assert batch.pin_memory().to("cuda", non_blocking=True).is_cuda
+
+
+# --------------------------------------------------------------------- two GPUs, as CuPy has them
+
+
+def test_views_are_on_the_device_of_their_memory():
+    with standin_module.Device(1):
+        z = cp.zeros((2, 3))
+    for part in (z[0], z[:, 1:], z[..., None], z.T, z.mT, z[0][0]):
+        assert part.device.id == 1
+    assert z.copy().device.id == 0  # CuPy's `copy` goes to the current device
+
+
+def test_elements_of_another_device_are_not_written_and_not_picked():
+    with standin_module.Device(1):
+        z = cp.zeros((2, 3))
+    for act in (
+        lambda: z.__setitem__(0, 1.0),
+        lambda: z.__setitem__(cp.asarray([0]), 1.0),
+        lambda: z[cp.asarray([0])],
+    ):
+        with pytest.raises(ValueError, match="array device = 1 while current = 0"):
+            act()
+
+
+def test_numpy_takes_no_memory_of_the_device():
+    with pytest.raises(BufferError, match="Unsupported device in DLTensor"):
+        np.from_dlpack(cp.zeros(3))
+    with standin_module.registered(), pytest.raises(BufferError, match="Unsupported device"):
+        np.from_dlpack(minidl.ones(3, device="cuda"))

@@ -23,7 +23,8 @@ from typing import Any
 import numpy as np
 
 from ... import dtypes
-from ...device import Array, xp
+from ...device import Array, device_of, xp
+from ...errors import DeviceError
 
 FOLDER = Path(__file__).parent
 OPTIONS = ("-std=c++17",)
@@ -151,6 +152,8 @@ class Source:
         if len(args) != len(parameters):
             raise TypeError(f"{kernel}: {len(parameters)} arguments expected, {len(args)} came.")
         values = [p.argument(a, kernel) for p, a in zip(parameters, args, strict=True)]
+        arrays = {p.name: a for p, a in zip(parameters, args, strict=True) if p.is_array}
+        _check_device(kernel, arrays, module.cuda.runtime.getDevice())
         function(grid, block, tuple(values), shared_mem=shared)
 
     def _load(self, key: tuple) -> tuple[Callable, list[Parameter]]:
@@ -165,6 +168,18 @@ class Source:
         function = self._modules[module].get_function(instance)
         self._functions[key] = function, self.parameters(kernel, arguments)
         return self._functions[key]
+
+
+def _check_device(kernel: str, arrays: dict[str, Array | None], current: int) -> None:
+    """Raises DeviceError unless all arrays are on the GPU that the kernel will run on."""
+    elsewhere = {name: a for name, a in arrays.items() if a is not None and a.device.id != current}
+    if elsewhere:
+        found = ", ".join(f"'{name}' on {device_of(a)}" for name, a in elsewhere.items())
+        index = next(iter(elsewhere.values())).device.id
+        raise DeviceError(
+            f"{kernel}: all arrays must be on cuda:{current}, the current GPU, where it would run; "
+            f"got {found}: use `with minidl.cuda.device({index}):`, or move them with .to()."
+        )
 
 
 def _named(kernel: str, arguments: str) -> str:

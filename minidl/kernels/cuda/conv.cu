@@ -83,7 +83,10 @@ __global__ void col2im(const T* columns, T* x, long long images, int channels, i
     if (i < 0) continue;
     for (int l = 0; l < kernel_w; ++l) {
       int j = window_of(column, l, out_w, stride_w, padding_w, dilation_w);
-      if (j >= 0) total += (A)columns[(k * kernel_w + l) * windows + i * out_w + j];
+      if (j >= 0) {
+        long long number = (long long)k * kernel_w + l;
+        total += (A)columns[number * windows + (long long)i * out_w + j];
+      }
     }
   }
   x[thread] = total;
@@ -106,14 +109,14 @@ __global__ void depthwise(const T* x, const T* weight, T* y, long long images, i
   int o = plane % filters, c = o / multiplier;
 
   x += (n * channels + c) * height * width;
-  weight += o * kernel_h * kernel_w;
+  weight += (long long)o * kernel_h * kernel_w;
   A total = 0;
   for (int k = 0; k < kernel_h; ++k)
     for (int l = 0; l < kernel_w; ++l) {
       int row = position_of(i, k, stride_h, padding_h, dilation_h);
       int column = position_of(j, l, stride_w, padding_w, dilation_w);
       A value = pixel_or_zero(x, row, column, height, width);
-      total += value * (A)weight[k * kernel_w + l];
+      total += value * (A)weight[(long long)k * kernel_w + l];
     }
   y[thread] = total;
 }
@@ -130,7 +133,7 @@ __global__ void depthwise_input(const T* weight, const T* g, T* x, long long ima
   long long plane = thread / width / height;  // n channels + c
   int c = plane % channels;
 
-  weight += c * multiplier * kernel_h * kernel_w;
+  weight += (long long)c * multiplier * kernel_h * kernel_w;
   g += plane * multiplier * out_h * out_w;
   A total = 0;
   for (int k = 0; k < kernel_h; ++k) {
@@ -141,7 +144,7 @@ __global__ void depthwise_input(const T* weight, const T* g, T* x, long long ima
       if (j < 0) continue;
       for (int m = 0; m < multiplier; ++m) {
         A value = g[((long long)m * out_h + i) * out_w + j];
-        total += value * (A)weight[(m * kernel_h + k) * kernel_w + l];
+        total += value * (A)weight[((long long)m * kernel_h + k) * kernel_w + l];
       }
     }
   }
@@ -161,8 +164,7 @@ __global__ void depthwise_weight(const T* x, const T* g, T* weight, long long im
   long long windows = (long long)out_h * out_w;
   A total = 0;
   for (long long at = threadIdx.x; at < images * windows; at += blockDim.x) {
-    long long n = at / windows;
-    int window = at % windows;
+    long long n = at / windows, window = at % windows;
     int row = position_of(window / out_w, k, stride_h, padding_h, dilation_h);
     int column = position_of(window % out_w, l, stride_w, padding_w, dilation_w);
     const T* image = x + (n * channels + c) * height * width;

@@ -19,6 +19,7 @@ from .. import Kernel
 from . import TYPES, Source, blocks, contiguous
 
 THREADS = 256
+LARGEST = 2**30  # of the sizes together; so twice as much is an int
 PIECE = 1 << 26  # numbers in the columns: 256 MB of float32
 STORED = {dtype: types.partition(",")[0] for dtype, types in TYPES.items()}
 SOURCE = Source(
@@ -41,7 +42,8 @@ def _windows(
 
 
 def _pair(sizes: Sizes, first: int) -> tuple[int, ...]:
-    return (first,) * (2 - len(sizes)) + tuple(sizes)
+    """A larger step is never taken: there is one window only, or one number in it."""
+    return (first,) * (2 - len(sizes)) + tuple([min(n, LARGEST) for n in sizes])
 
 
 def _launch(kernel: str, types: dict, threads: int, written: Array, *args: Any) -> None:
@@ -156,13 +158,15 @@ def convolution_weight(
     return total.reshape(shape)
 
 
-def _takes(a: Array, b: Array, *rest: object, **keywords: object) -> bool:
-    """Lines or images of floats, and something to do."""
-    return a.dtype == b.dtype and a.dtype in TYPES and a.ndim in (3, 4) and a.size * b.size > 0
+def _takes(a: Array, b: Array, stride: Sizes, dilation: Sizes, groups: int, **sizes: Sizes) -> bool:
+    """Lines or images of floats, and something to do; an int can count the channels, and all
+    positions in an image: none is further from 0 than twice the sizes together."""
+    floats = a.dtype == b.dtype and a.dtype in TYPES and a.ndim in (3, 4) and a.size * b.size > 0
+    return floats and sum(map(sum, (a.shape, b.shape, *sizes.values()))) < LARGEST
 
 
-def _takes_size(weight: Array, grad_output: Array, size: Sizes, **keywords: object) -> bool:
-    return _takes(weight, grad_output) and min(size) > 0
+def _takes_size(weight: Array, grad_output: Array, size: Sizes, **keywords: Any) -> bool:
+    return _takes(weight, grad_output, size=size, **keywords) and min(size) > 0
 
 
 KERNELS = {

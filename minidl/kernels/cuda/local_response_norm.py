@@ -49,7 +49,8 @@ def backward(
 
 
 def _takes(x: Array, size: int, alpha: float, beta: float, k: float) -> bool:
-    return x.dtype in TYPES and x.ndim >= 3 and 1 <= size < 2**31 and x.size > 0
+    ints = x.ndim >= 3 and size >= 1 and max(size, x.shape[1]) < 2**31
+    return ints and x.dtype in TYPES and x.size > 0
 
 
 KERNELS = {"local_response_norm": Kernel(forward, backward, _takes, has_aux=True)}

@@ -34,13 +34,13 @@
 #include "common.cuh"
 
 // The numbers of x (N, channels, pixels) that this block normalises together: `per_group` channels
-// of `images` images. One of the two is 1, or both.
+// of `images` images. One of the two is 1, or both. x has fewer than 2^31 numbers, so 32 bits do.
 struct Group {
   unsigned size;           // how many numbers
   unsigned piece;          // how many of them lie together
   unsigned first_channel;
   unsigned per_group, pixels;
-  long long start, step;   // from the start of x, and from piece to piece
+  unsigned start, step;    // from the start of x, and from piece to piece
 
   __device__ Group(unsigned channels, unsigned pixels, unsigned per_group, unsigned images)
       : per_group(per_group), pixels(pixels) {
@@ -48,10 +48,10 @@ struct Group {
     first_channel = blockIdx.x % groups * per_group;
     piece = per_group * pixels;
     size = images * piece;
-    step = (long long)channels * pixels;
-    start = blockIdx.x / groups * step + (long long)first_channel * pixels;
+    step = channels * pixels;
+    start = blockIdx.x / groups * step + first_channel * pixels;
   }
-  __device__ long long position(unsigned i) const {
+  __device__ unsigned position(unsigned i) const {
     return start + (i < piece ? i : i / piece * step + i % piece);
   }
   __device__ unsigned channel(unsigned i) const {
@@ -94,7 +94,7 @@ __global__ void normalise(const T* x, const T* weight, const T* bias, unsigned c
   if (variance < 0) variance = 0;  // by rounding, where all numbers are equal
   A scale = rsqrt(variance + eps), offset = -rest * scale;
   for (unsigned i = threadIdx.x; i < group.size; i += blockDim.x) {
-    long long at = group.position(i);
+    unsigned at = group.position(i);
     unsigned c = group.channel(i);
     A h = ((A)x[at] - shift) * scale + offset;
     if (weight) h *= (A)weight[c];
@@ -118,7 +118,7 @@ __global__ void group_gradient(const T* g, const T* x, const T* weight, const A*
   Statistics<A> own(statistics, blockIdx.x);
   A mean = 0, slope = 0;
   for (unsigned i = threadIdx.x; i < group.size; i += blockDim.x) {
-    long long at = group.position(i);
+    unsigned at = group.position(i);
     A a = weight ? (A)g[at] * (A)weight[group.channel(i)] : (A)g[at];
     mean += a;
     slope += a * own.normalised(x[at]);
@@ -126,7 +126,7 @@ __global__ void group_gradient(const T* g, const T* x, const T* weight, const A*
   mean = centred ? over_block<Sum>(mean) / group.size : A(0);
   slope = over_block<Sum>(slope) / group.size;
   for (unsigned i = threadIdx.x; i < group.size; i += blockDim.x) {
-    long long at = group.position(i);
+    unsigned at = group.position(i);
     A a = weight ? (A)g[at] * (A)weight[group.channel(i)] : (A)g[at];
     dx[at] = own.scale * (a - mean - own.normalised(x[at]) * slope);
   }
@@ -142,7 +142,7 @@ __global__ void channel_gradient(const T* g, const T* x, const T* weight, const 
   Statistics<A> own(statistics, blockIdx.x);
   A sum = 0, product = 0;
   for (unsigned i = threadIdx.x; i < group.size; i += blockDim.x) {
-    long long at = group.position(i);
+    unsigned at = group.position(i);
     sum += (A)g[at];
     product += (A)g[at] * own.normalised(x[at]);
   }
@@ -154,7 +154,7 @@ __global__ void channel_gradient(const T* g, const T* x, const T* weight, const 
   A factor = weight ? own.scale * (A)weight[blockIdx.x] : own.scale;
   A mean = sum / group.size, slope = product / group.size;
   for (unsigned i = threadIdx.x; i < group.size; i += blockDim.x) {
-    long long at = group.position(i);
+    unsigned at = group.position(i);
     dx[at] = factor * ((A)g[at] - mean - own.normalised(x[at]) * slope);
   }
 }

@@ -67,7 +67,7 @@ __global__ void sum_pool(const T* x, long long planes, int height, int width, in
 // The first window that reaches this position, if `position` counts from the start of the padding.
 __device__ inline int first_window(int position, int kernel, int stride, int dilation) {
   int before = position - (kernel - 1) * dilation;
-  return before <= 0 ? 0 : (before + stride - 1) / stride;
+  return before <= 0 ? 0 : (before - 1) / stride + 1;  // rounded up
 }
 
 // Each pixel of x gets the sum of g over the windows that it is in; with `where` (else null) only
@@ -89,7 +89,7 @@ __global__ void spread(const T* g, const int* where, long long planes, int heigh
     if ((row - i * stride_h) % dilation_h != 0) continue;
     for (int j = first_j; j < out_w && j * stride_w <= column; ++j) {
       if ((column - j * stride_w) % dilation_w != 0) continue;
-      long long window = plane + i * out_w + j;
+      long long window = plane + (long long)i * out_w + j;
       if (!where || where[window] == h * width + w) total += (A)g[window];
     }
   }

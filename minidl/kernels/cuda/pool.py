@@ -14,11 +14,13 @@ from .. import Kernel
 from . import TYPES, Source, blocks, contiguous
 
 THREADS = 256
+LARGEST = 2**30  # of the sizes together; so twice as much is an int
 SOURCE = Source("pool.cu", dict.fromkeys(("max_pool", "sum_pool", "spread"), TYPES.values()))
 
 
 def _pair(sizes: Sizes, first: int) -> tuple[int, ...]:
-    return (first,) * (2 - len(sizes)) + tuple(sizes)
+    """A larger step is never taken: there is one window only, or one number in it."""
+    return (first,) * (2 - len(sizes)) + tuple([min(n, LARGEST) for n in sizes])
 
 
 def _launch(kernel: str, written: Array, *args: Any) -> None:
@@ -42,7 +44,7 @@ def max_pool(
     best = xp(x).empty((*x.shape[:2], *out), x.dtype)
     where = xp(x).empty(best.shape, "int32")
     windows = _windows(x.shape, kernel, out, stride)
-    _launch("max_pool", best, contiguous(x), *windows, *padding, *dilation, best, where)
+    _launch("max_pool", best, contiguous(x), *windows, *padding, *_pair(dilation, 1), best, where)
     return best, where
 
 
@@ -57,7 +59,8 @@ def max_pool_backward(
 ) -> tuple[Array]:
     dx = xp(g).empty(input_shape, g.dtype)
     windows = _windows(input_shape, kernel, g.shape[2:], stride)
-    _launch("spread", dx, contiguous(g), contiguous(aux), *windows, *padding, *dilation, dx)
+    steps = *padding, *_pair(dilation, 1)
+    _launch("spread", dx, contiguous(g), contiguous(aux), *windows, *steps, dx)
     return (dx,)
 
 
@@ -76,14 +79,17 @@ def spread_windows(g: Array, kernel: Sizes, stride: Sizes, size: Sizes) -> Array
     return x
 
 
-def _takes(x: Array, *geometry: Sizes, **options: Sizes) -> bool:
-    """Lines or images of floats, whose pixels an int can count."""
+def _takes(x: Array, stride: Sizes, dilation: Sizes = (), **sizes: Sizes) -> bool:
+    """Lines or images of floats, whose pixels an int can count, and all positions in them: none is
+    further from 0 than twice the sizes together."""
     floats = x.dtype in TYPES and x.ndim in (3, 4) and x.size > 0
-    return floats and math.prod(x.shape[2:]) < 2**31
+    small = sum(map(sum, (x.shape[2:], *sizes.values()))) < LARGEST
+    return floats and small and math.prod(x.shape[2:]) < 2**31
 
 
 def _takes_size(g: Array, kernel: Sizes, stride: Sizes, size: Sizes) -> bool:
-    return _takes(g) and 0 < math.prod(size) < 2**31
+    given = _takes(g, kernel=kernel, stride=stride, size=size)
+    return given and 0 < math.prod(size) < 2**31
 
 
 KERNELS = {

@@ -399,7 +399,7 @@ static void track(void* base, size_t size, const size_t* spans, int count) {
 }
 
 static void launch(const Instance& what, const unsigned* grid, const unsigned* block, void** args,
-                   size_t shared, int schedule, bool tracked) {
+                   size_t shared, int schedule, bool tracked, bool last_only) {
   gridDim = {grid[0], grid[1], grid[2]};
   blockDim = {block[0], block[1], block[2]};
   running = &what;
@@ -411,8 +411,9 @@ static void launch(const Instance& what, const unsigned* grid, const unsigned* b
   threads.assign(count, Thread());
   order.resize(count);
   for (unsigned t = 0; t < count; ++t) order[t] = t;
-  std::vector<int> blocks(grid[0] * grid[1] * grid[2]);
-  for (size_t b = 0; b < blocks.size(); ++b) blocks[b] = b;
+  long long total = (long long)grid[0] * grid[1] * grid[2];
+  std::vector<long long> blocks;
+  for (long long b = last_only ? total - 1 : 0; b < total; ++b) blocks.push_back(b);
   if (schedule == 1) {
     std::reverse(order.begin(), order.end());
     std::reverse(blocks.begin(), blocks.end());
@@ -422,10 +423,10 @@ static void launch(const Instance& what, const unsigned* grid, const unsigned* b
     std::shuffle(order.begin(), order.end(), random);
     std::shuffle(blocks.begin(), blocks.end(), random);
   }
-  for (int b : blocks) {
+  for (long long b : blocks) {
     blockIdx.x = b % grid[0];
     blockIdx.y = b / grid[0] % grid[1];
-    blockIdx.z = b / (grid[0] * grid[1]);
+    blockIdx.z = b / grid[0] / grid[1];
     now.block = b;
     now.atomic = false;
     tracking = tracked;
@@ -469,8 +470,9 @@ EXPORTED void shim_track(void* base, size_t size, const size_t* spans, int count
 }
 
 EXPORTED const char* shim_launch(int i, const unsigned* grid, const unsigned* block, void** args,
-                                 size_t shared, int order, int tracked, int* float_atomics) {
-  shim::launch(instances[i], grid, block, args, shared, order, tracked);
+                                 size_t shared, int order, int tracked, int last_only,
+                                 int* float_atomics) {
+  shim::launch(instances[i], grid, block, args, shared, order, tracked, last_only);
   *float_atomics = shim::float_atomics;
   return shim::failure.c_str();
 }
