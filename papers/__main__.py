@@ -24,7 +24,8 @@ FOUND_FALSE, MISUSED, STOPPED = 1, 2, 130  # exit codes
 
 
 def main(arguments: list[str]) -> int:
-    """Do what the command line says. 1: a claim or a loss failed, 2: misuse, 130: Ctrl-C."""
+    """Do what the command line says. 1: a claim of a default run, or of `verify`, does not hold, or
+    a loss is not finite; 2: misuse, or a file that cannot be read or written; 130: Ctrl-C."""
     name, *rest = arguments or ["list"]
     try:
         if name in ("-h", "--help"):
@@ -37,13 +38,18 @@ def main(arguments: list[str]) -> int:
             report(rest)
         else:
             require(name)
-            run(name, rest)
+            done = run(name, rest)
+            if done.size == "default" and any(claim["holds"] is False for claim in done.claims):
+                return FOUND_FALSE
     except (_lab.Misuse, minidl.DeviceError) as error:
         print(error, file=sys.stderr)
         return MISUSED
     except _lab.NotFinite as error:
         print(error, file=sys.stderr)
         return FOUND_FALSE
+    except OSError as error:
+        print(f"{name}: {error}. Another folder for the results: --out", file=sys.stderr)
+        return MISUSED
     except KeyboardInterrupt:
         return STOPPED
     return 0
@@ -73,7 +79,11 @@ def listing() -> str:
     entries = []
     for name in names():
         about = paper(name)
-        state = _record.one_line(_record.read(Path("runs") / name))
+        try:
+            record = _record.read(Path("runs") / name)
+            state = _record.one_line(record if _record.is_default(record, name) else {})
+        except _lab.Misuse as error:
+            state = str(error)
         lines = (f"{about.year}  {name}: {about.title}", about.claim, f"last run: {state}")
         entries.append("\n      ".join(lines))
     return "\n\n".join(entries) + "\n\nrun one with: python -m papers NAME"
@@ -96,7 +106,7 @@ def parser(name: str, module) -> argparse.ArgumentParser:
     for field in dataclasses.fields(module.Config):
         result.add_argument(
             "--" + field.name.replace("_", "-"),
-            type=converter(type(field.default), field.metadata["least"]),
+            type=converter(type(field.default), field.metadata["least"], field.metadata["most"]),
             choices=field.metadata["choices"],
             metavar=None if field.metadata["choices"] else type(field.default).__name__.upper(),
             help=f"{field.metadata['meaning']} ({defaults(field, module)})".replace("%", "%%"),
@@ -110,13 +120,15 @@ def defaults(field: dataclasses.Field, module) -> str:
     return f"{field.default!r}" + f", full: {full!r}" * (full != field.default)
 
 
-def converter(kind: type, least: float | None):
-    """What turns the text of an option into a value of this kind, not below `least`."""
+def converter(kind: type, least: float | None, most: float | None = None):
+    """What turns the text of an option into a value of this kind, from `least` to `most`."""
 
     def convert(text: str):
         value = kind(text)
         if least is not None and not value >= least:
             raise argparse.ArgumentTypeError(f"must be at least {least}, got {text}")
+        if most is not None and not value <= most:
+            raise argparse.ArgumentTypeError(f"must be at most {most}, got {text}")
         return value
 
     convert.__name__ = kind.__name__  # argparse: "invalid int value: 'x'"
@@ -152,8 +164,9 @@ def run(name: str, arguments: list[str]) -> _lab.Run:
         raise _lab.Misuse(str(error)) from error
     if resume and _record.data_entry(result.data) != old["data"]:
         raise _lab.Misuse(f"the run in {folder} had other data: {old['data']['name']}")
-    result.open(old["minutes"] if resume else None)
-    result.carry_out()
+    with _lab.alone(folder):
+        result.open(old["minutes"] if resume else None)
+        result.carry_out()
     return result
 
 

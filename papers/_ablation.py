@@ -21,7 +21,6 @@ COLOURS = dict(zip(ARMS, ("#0072b2", "#56b4e9", "#d55e00", "#e69f00"), strict=Tr
 
 def claim(
     run: Any,
-    judged: bool,
     id: str,
     text: str,
     metric: str,
@@ -37,7 +36,8 @@ def claim(
     threshold, holds = "reported", None
     if least:
         threshold = f">= {least[0]:g} times, mean; >= {least[1]:g} each"
-        holds = bool((a / b).mean() >= least[0] and a.min() >= least[1]) if judged else None
+        with np.errstate(divide="ignore", invalid="ignore"):  # an agent may get nothing
+            holds = bool((a / b).mean() >= least[0] and a.min() >= least[1])
     about = {"ours": a.tolist(), "baseline": b.tolist(), "metric": metric}
     where = (paper, "extended data table 3", "Breakout, 10 million frames")
     run.claim(id, text, threshold, holds, paper=where, **about)

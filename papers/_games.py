@@ -58,7 +58,7 @@ class Game:
         return {"name": self.name, "real": True, "sha256": digest}
 
     def state_dict(self) -> dict:
-        """Empty: a game that cannot be saved begins anew when a run is resumed."""
+        """Empty: a game that cannot be saved (the Atari's) begins anew when a run is resumed."""
         return {}
 
     def load_state_dict(self, state: dict) -> None:
@@ -132,12 +132,31 @@ class MinAtar(Game):
 
     def begin(self) -> np.ndarray:
         self.env.seed(minidl.randint(0, 2**31, ()).item())
+        self.env.last_action = 0  # not that of the game before, which may be of another run
         self.env.reset()
         return self.frame()
 
     def act(self, action: int) -> tuple:
         reward, over = self.env.act(self.moves[action])
         return self.frame(), float(reward), over, over
+
+    def state_dict(self) -> dict:
+        """What the emulator and its generator of random numbers hold."""
+        if not self.playing:
+            return {}
+        game, chance = self.env.env, self.env.random.get_state(legacy=False)["state"]
+        numbers = {name: value for name, value in vars(game).items() if isinstance(value, int)}
+        state = {"numbers": numbers, "bricks": game.brick_map.tolist(), "score": self.score}
+        state |= {"last_action": self.env.last_action}
+        return state | {"key": chance["key"].tolist(), "pos": chance["pos"]}
+
+    def load_state_dict(self, state: dict) -> None:
+        self.playing = bool(state)
+        if state:
+            vars(self.env.env).update(state["numbers"], brick_map=np.array(state["bricks"]))
+            self.env.last_action, self.score = state["last_action"], state["score"]
+            self.env.seed(0)  # one generator for the game and its sticky actions
+            self.env.random.set_state(("MT19937", state["key"], state["pos"]))
 
     def picture(self) -> Any:
         from PIL import Image

@@ -4,7 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import minidl
-from minidl import Tensor, nn
+from minidl import nn
+
+from ._multi30k import arrays
+from ._translation import translations
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")  # Okabe and Ito's
 LINES = {"sinusoidal": ("-", COLOURS[0]), "learned": ("--", COLOURS[2]), "none": (":", COLOURS[1])}
@@ -14,14 +17,16 @@ LINES = {"sinusoidal": ("-", COLOURS[0]), "learned": ("--", COLOURS[2]), "none":
 def draw(
     run: Any,
     model: nn.Module,
-    pair: tuple[Tensor, Tensor],
+    source: Sequence[int],
     names: Sequence[str],
     labels: Mapping[str, str],
     rate: Callable,
 ) -> None:
-    """pair: a source (1, S) and its translation (1, T), both with END. names: of all symbols.
-    labels: of each kind of positions. rate: learning rate of (update, width, warmup)."""
-    model(*pair)
+    """source: what is translated. names: of all symbols. labels: of each kind of positions.
+    rate: learning rate of (update, width, warmup)."""
+    pairs = [(source, said) for said in translations(model, [(source, [])], 1, run.device)]
+    pair = [minidl.tensor(part, device=run.device) for part in arrays(pairs)]
+    model(*pair)  # (1, S) and its translation (1, T), both with END
     within = model.encoder[-1].within.sublayer.weights[0, :, :-1, :-1].tolist()  # without END
     across = model.decoder[-1].across.sublayer.weights[0, :, :-1, :-1].tolist()
     read, said = ([names[n] for n in part[0, :-1].tolist()] for part in pair)

@@ -12,6 +12,7 @@ and spells its training loops out. They walk `Training.epochs` and `.batches`, o
 
 import contextlib
 import dataclasses
+import math
 import os
 import shutil
 import signal
@@ -26,13 +27,15 @@ import minidl
 from minidl import nn
 
 from . import _record
+from ._record import Misuse as Misuse
 from ._training import NotFinite as NotFinite
 from ._training import Training as Training
-from ._training import skip
+from ._training import require_finite, skip
 
-
-class Misuse(Exception):
-    """Something to put right before any work is done."""
+try:
+    import fcntl
+except ImportError:  # Windows has none
+    fcntl = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,15 +49,55 @@ class Paper:
     minutes: float  # that a default run takes on 2 cores
     items: str = "images"  # what `Training.report` counts
     packages: tuple[str, ...] = ("matplotlib", "tqdm")
+    judged_on: tuple[str, ...] = ()  # the data that the thresholds were made on; (): on any
 
 
 def setting(
-    default: Any, meaning: str, least: float | None = None, choices: tuple | None = None
+    default: Any,
+    meaning: str,
+    least: float | None = None,
+    choices: tuple | None = None,
+    most: float | None = None,
 ) -> Any:
-    """A field of a Config: its default, the sentence that `--help` prints, its least value or the
-    values it can have."""
-    metadata = {"meaning": meaning, "least": least, "choices": choices}
+    """A field of a Config: its default, the sentence that `--help` prints, its least and its
+    largest value or the values it can have."""
+    metadata = {"meaning": meaning, "least": least, "choices": choices, "most": most}
     return dataclasses.field(default=default, metadata=metadata)
+
+
+def filling(batch: int, data: list, *limits: int) -> list:
+    """The data sets, if the training examples of each, and so many of them, fill a batch."""
+    counts = [len(d.train_images if hasattr(d, "train_images") else d.train) for d in data]
+    if batch > (count := min(*counts, *limits, math.inf)):
+        raise Misuse(
+            f"a batch of {batch} is more than the {count} examples to train on: take a smaller one"
+        )
+    return data
+
+
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """No other process runs in this folder. However this one ends, the lock ends with it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("a") as file:
+        try:
+            if fcntl is not None:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Misuse(
+                f"another run is going on in {folder}: wait for it, or name another --out"
+            ) from None
+        yield
+
+
+def load(path: Path) -> Any:
+    """A file of an earlier session; Misuse if it is not as that left it."""
+    try:
+        return minidl.load(path)
+    except (OSError, ValueError) as error:
+        raise Misuse(
+            f"{path} cannot be read ({error}): delete the run, or name another --out"
+        ) from error
 
 
 @contextlib.contextmanager
@@ -91,7 +134,9 @@ class Run:
         """
         if name not in self.stages:
             minidl.manual_seed(self.config.seed)
-            self.stages[name] = measure(*arguments)
+            found = measure(*arguments)
+            require_finite(name, found)
+            self.stages[name] = found
             self.save(name)
             self.write("running")
         elif self.bar is not None:
@@ -111,12 +156,22 @@ class Run:
             yield
         self.bar = None
 
-    def claim(self, *entries: Any, exact: bool = False, **more: Any) -> None:
-        """State what was measured: the arguments are those of `_record.claim`. exact: true at any
-        size, so that it is judged under `--smoke` too."""
-        claim = _record.claim(*entries, **more)
-        if self.size == "smoke" and not exact:
-            claim["holds"] = None
+    def claim(self, *entries: Any, exact: bool = False, on: Any = None, **more: Any) -> None:
+        """State what was measured: the arguments are those of `_record.claim`. It is judged only
+        where its threshold was made: in default runs, on the data of `Paper.judged_on`.
+
+        exact: true at any size, so that it is judged always. on: the data set, if not all.
+        """
+        claim, known = _record.claim(*entries, **more), self.paper.judged_on
+        names = {data.name for data in ([on] if on is not None else self.data)}
+        if not exact and claim["holds"] is not None:
+            if known and not names <= set(known):
+                claim["threshold"] += f", on {' or '.join(known)}"
+                claim["holds"] = None
+            elif self.size == "full":
+                claim["threshold"] += ", in a default run"
+            if self.size != "default":
+                claim["holds"] = None
         self.claims.append(claim)
 
     def keep(self, name: str, what: Any) -> None:
@@ -127,7 +182,7 @@ class Run:
 
     def kept(self, name: str) -> dict:
         """What `keep` wrote."""
-        return minidl.load(self.checkpoints / f"{name}.safetensors")
+        return load(self.checkpoints / f"{name}.safetensors")
 
     @contextlib.contextmanager
     def figure(self, width: float, height: float) -> Iterator[Any]:
@@ -164,10 +219,15 @@ class Run:
         self.checkpoints.mkdir(parents=True, exist_ok=True)
         self.began = time.monotonic() - 60 * (minutes or 0)
         self.last, log = self.checkpoints / "last.safetensors", self.folder / "log.jsonl"
-        if self.last.exists():
-            self.checkpoint = minidl.load(self.last)
+        if minutes is not None and self.last.exists():
+            self.checkpoint = load(self.last)
             metrics = self.checkpoint["metrics"]
             self.stages, self.curves = metrics["stages"], metrics["curves"]
+            if not log.exists() or log.stat().st_size < metrics["log"]:
+                raise Misuse(
+                    f"{log} is not what the checkpoint beside it continues: delete the run, or "
+                    "name another --out"
+                )
             os.truncate(log, metrics["log"])  # the lines after the checkpoint will come again
         self.log = log.open("a" if self.checkpoint else "w")
         self.write("running")

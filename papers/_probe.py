@@ -64,7 +64,8 @@ def draw_map(axes, model, x, y, classes, seed) -> None:
 
     a, y = outputs(model, x), y.cpu().numpy()
     a = (a - a.mean(0)) / (a.std(0) + 1e-6)
-    places = TSNE(perplexity=min(30, len(a) / 4), init="pca", random_state=seed).fit_transform(a)
+    how = {"init": "pca", "random_state": seed % 2**32}  # it takes no larger ones
+    places = TSNE(perplexity=min(30, len(a) / 4), **how).fit_transform(a)
     around = [withStroke(linewidth=2, foreground="white")]
     for k, name in enumerate(classes):
         axes.scatter(*places[y == k].T, s=4, color=COLOURS[k % 10], linewidths=0)

@@ -15,6 +15,11 @@ from typing import Any
 import minidl
 
 VERDICT = {True: "yes", False: "NO", None: "not judged"}
+KEYS = "paper state size commit dirty date machine minutes data config claims pictures params"
+
+
+class Misuse(Exception):
+    """Something to put right, in a sentence that says what to do."""
 
 
 @contextlib.contextmanager
@@ -36,9 +41,22 @@ def write(path: Path, record: dict) -> None:
 
 
 def read(folder: Path) -> dict:
-    """The record of the last run in this folder; empty if there is none."""
-    path = folder / "metrics.json"
-    return json.loads(path.read_text()) if path.exists() else {}
+    """The record of the last run in this folder; empty if there is none. Misuse if it is broken."""
+    path, to_do = folder / "metrics.json", "delete it, or name another --out"
+    if not path.exists():
+        return {}
+    try:
+        record = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise Misuse(f"{path} cannot be read ({error}): {to_do}") from error
+    if not isinstance(record, dict) or not set(KEYS.split()) <= set(record):
+        raise Misuse(f"{path} is not the record of a run of a paper: {to_do}")
+    return record
+
+
+def is_default(record: dict, name: str) -> bool:
+    """Whether it is the record of a default run of this paper."""
+    return (record.get("paper"), record.get("size")) == (name, "default")
 
 
 def claim(

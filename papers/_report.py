@@ -4,7 +4,6 @@ import html
 import importlib
 import re
 import subprocess
-from collections.abc import Iterable
 from pathlib import Path
 from string import Template
 
@@ -42,19 +41,23 @@ STALE = '<td class="open">not measured at this commit</td>'
 
 def write(papers: dict[str, object], folder: Path) -> Path:
     """Write `index.html` into the folder of the runs. papers: name -> `_lab.Paper`, in order."""
-    records = dict(runs(folder))
+    records, unreadable = runs(folder)
     sections, judged = [], []
     for name, about in papers.items():
         record = records.get(folder / name, {})
+        record = record if _record.is_default(record, name) else {}
         others = {
             place: other
             for place, other in records.items()
-            if other["paper"] == name and place != folder / name and other["size"] != "smoke"
+            if other["paper"] == name and other is not record and other["size"] != "smoke"
         }
         fresh = bool(record) and measured_at_this_commit(name, record)
         judged += [c["holds"] for c in record.get("claims", []) if fresh]
         sections.append(section(name, about, record, fresh, others, folder))
     held, failed = judged.count(True), judged.count(False)
+    if unreadable:
+        lines = "".join(f'<p class="about">{html.escape(why)}</p>' for why in unreadable)
+        sections.append(f"<section>\n<h2>Not readable</h2>\n{lines}\n</section>")
     summary = f"{held} claims hold, {failed} do not, {judged.count(None)} are reported, not judged."
     folder.mkdir(parents=True, exist_ok=True)
     with _record.replacing(folder / "index.html") as path:
@@ -62,10 +65,15 @@ def write(papers: dict[str, object], folder: Path) -> Path:
     return folder / "index.html"
 
 
-def runs(folder: Path) -> Iterable[tuple[Path, dict]]:
-    """Every run in this folder and in `verify` below it."""
+def runs(folder: Path) -> tuple[dict[Path, dict], list[str]]:
+    """The record of every run in this folder and in `verify` below it; why not of others."""
+    records, unreadable = {}, []
     for path in sorted([*folder.glob("*/metrics.json"), *folder.glob("verify/*/metrics.json")]):
-        yield path.parent, _record.read(path.parent)
+        try:
+            records[path.parent] = _record.read(path.parent)
+        except _record.Misuse as error:
+            unreadable.append(str(error))
+    return records, unreadable
 
 
 def measured_at_this_commit(name: str, record: dict) -> bool:
@@ -92,14 +100,15 @@ def section(
     else:
         parts.append(claims_table(record["claims"], fresh))
         for picture in record["pictures"]:
-            source = html.escape(f"{name}/{picture}", quote=True)
-            parts.append(f'<p><img src="{source}" alt="{name}: what the run measured ({html.escape(picture)})"></p>')
+            picture = html.escape(picture)
+            alt = f"{name}: what the run measured ({picture})"
+            parts.append(f'<p><img src="{name}/{picture}" alt="{alt}"></p>')
         parts.append(f'<p class="about">{origin(name, record)}</p>')
         parts.append(f'<p class="about">{html.escape(simplified(name))}</p>')
     for place, other in others.items():
-        where, went = place.relative_to(folder), html.escape(_record.one_line(other))
-        seed = other["config"]["seed"]
-        parts.append(f'<p class="about">{where} ({other["size"]}, seed {seed}): {went}</p>')
+        which = f"{place.relative_to(folder)} ({other['size']}, seed {other['config']['seed']})"
+        text = html.escape(f"{which}: {_record.one_line(other)}")
+        parts.append(f'<p class="about">{text}</p>')
     return "\n".join([*parts, "</section>"])
 
 

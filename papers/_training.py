@@ -14,7 +14,7 @@ LOG_EVERY = 20  # steps in a line of log.jsonl and in a point of a curve
 
 
 class NotFinite(ArithmeticError):
-    """A loss that is infinite or NaN."""
+    """A loss, a weight or a result that is infinite or NaN."""
 
 
 class Training:
@@ -52,6 +52,7 @@ class Training:
         while self.epoch < count:
             yield self.epoch
             self.epoch, self.step = self.epoch + 1, 0
+        self.end()
 
     def batches(self, loader: Any, until: float = math.inf) -> Iterator[Any]:
         """The batches of this epoch that are not done; none after this many in all."""
@@ -72,6 +73,7 @@ class Training:
         self.begin(self.step)
         while self.step < count:
             yield from self.safely(self.step)
+        self.end()
 
     def begin(self, done: int) -> None:
         """Know how many steps are done; the first time, move the bar over them."""
@@ -90,6 +92,18 @@ class Training:
         self.run.in_step = False
         if self.run.stopping:
             raise KeyboardInterrupt
+
+    @minidl.no_grad()
+    def end(self) -> None:
+        """Raise NotFinite if the last update, which no loss follows, has spoilt a parameter: even
+        its square must be finite, for what is computed with it."""
+        for name, parameter in self.parts["model"].named_parameters():
+            square = (parameter * parameter).sum().item()
+            if not math.isfinite(square):
+                where = f"{self.stage}: after step {self.total}, the last,"
+                raise NotFinite(
+                    f"{where} the squared length of {name} is {square}: lower the learning rate"
+                )
 
     def save(self) -> None:
         began = time.monotonic()
@@ -141,6 +155,16 @@ class Training:
     def curve(self, name: str, value: float, step: int) -> None:
         """Add a point to a curve of the record."""
         self.run.curves.setdefault(name, []).append([step, value])
+
+
+def require_finite(name: str, found: Any) -> None:
+    """Raise NotFinite if a number of this tree is infinite or NaN."""
+    if isinstance(found, dict | list | tuple):
+        parts = found.items() if isinstance(found, dict) else enumerate(found)
+        for key, part in parts:
+            require_finite(f"{name}, {key}", part)
+    elif isinstance(found, float) and not math.isfinite(found):
+        raise NotFinite(f"{name}: {found} was measured when the training was over")
 
 
 def skip(bar: Any, steps: int) -> None:

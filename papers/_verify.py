@@ -12,7 +12,7 @@ def add(claims: dict[tuple, dict], name: str, seed: int, found: list[dict]) -> N
     """Add what a run found of its claims to those of the same paper's other seeds."""
     for claim in found:
         key = name, claim["id"], claim["threshold"]
-        about = {"paper": name, "id": claim["id"], "text": claim["text"]}
+        about = {"paper": name, **_record.commit(), "id": claim["id"], "text": claim["text"]}
         entry = claims.setdefault(
             key, about | {"threshold": claim["threshold"], "holds": {}, "measured": {}}
         )
@@ -22,10 +22,7 @@ def add(claims: dict[tuple, dict], name: str, seed: int, found: list[dict]) -> N
 def write(path: Path, claims: Iterable[dict], device: str) -> None:
     """What `verify` found: for each claim, seed by seed, whether it holds and what was measured."""
     lines = ",\n ".join(map(json.dumps, claims))
-    about = _record.commit() | {
-        "date": datetime.date.today().isoformat(),
-        "machine": _record.machine(device),
-    }
+    about = {"date": datetime.date.today().isoformat(), "machine": _record.machine(device)}
     with _record.replacing(path) as temporary:
         temporary.write_text(f'{json.dumps(about)[:-1]}, "claims": [\n {lines}\n]}}\n')
 

@@ -261,10 +261,8 @@ def full_training(run, pairs):
 
 def measure_full(run, pairs):
     found = run.stage("full", full_training, run, pairs)
-    text, about = (
-        "Multi30k, English to German",
-        {"metric": "BLEU", "paper": (26.75, "table 1", SCALE)},
-    )
+    text = "Multi30k, English to German"
+    about = {"metric": "BLEU", "paper": (26.75, "table 1", SCALE)}
     run.claim("bleu", text, "reported", None, ours=[found["all"]], **about)
     with run.figure(12, 5) as figure:
         lengths, picture = figure.subplots(1, 2)
@@ -313,10 +311,8 @@ def measure_small(run, words):
             found[arm] = run.stage(arm, trial, run, arm, words, steps=count)
     aligned = run.stage("alignments", alignments, run, words)
     search, fixed, error = found["attention"], found["fixed"], found["attention"][ERRORS]
-    about = {"metric": ERRORS, "better": "lower"}
-    run.claim(
-        "error", f"{ERRORS}, RNNsearch", f"<= {ERROR:g}", error <= ERROR, ours=[error], **about
-    )
+    about = {"metric": ERRORS, "better": "lower", "ours": [error]}
+    run.claim("error", f"{ERRORS}, RNNsearch", f"<= {ERROR:g}", error <= ERROR, **about)
     for id, (arm, other, metric, most, value, where) in PARTS.items():
         text = f"{metric}, {names[arm]} against {names[other]}"
         ours, baseline, paper = found[arm][metric], found[other][metric], (value, where, SCALE)
@@ -340,7 +336,10 @@ def measure_small(run, words):
 
 
 def load(config, size):
-    return [_multi30k.load(config.vocabulary) if size == "full" else Words(config.words)]
+    if config.units % 2:
+        raise lab.Misuse(f"--units must be an even number, got {config.units}")
+    data = _multi30k.load(config.vocabulary) if size == "full" else Words(config.words)
+    return lab.filling(config.batch, [data])
 
 
 def measure(run, data):

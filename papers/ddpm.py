@@ -41,6 +41,7 @@ PAPER = lab.Paper(
     published=35_746_307,
     minutes=2.5,
     packages=("matplotlib", "tqdm", "mlxtend"),
+    judged_on=("mnist",),
 )
 SMOKE = {"updates": 4, "images": 300, "tested": 20, "samples": 40, "steps": 8, "short": 3}
 FULL = {"batch": 128, "updates": 800_000, "rate": 2e-4, "warmup": 5000, "ema": 0.9999}
@@ -60,7 +61,7 @@ class Config:
     rate: float = setting(2e-3, "Learning rate of Adam.", 0)
     warmup: int = setting(50, "Updates in which the rate rises from 0.", 1)
     longest: float = setting(1.0, "Longest gradient; a longer one is scaled down.", 0)
-    ema: float = setting(0.995, "Decay of the average of the weights, which is sampled from.", 0)
+    ema: float = setting(0.995, "Decay of the averaged weights, which are sampled from.", 0, most=1)
     steps: int = setting(100, "[A], full: steps from an image to noise.", 8)
     short: int = setting(30, "[B]: steps from an image to noise.", 2)
     schedule: str = setting("cosine", "[B], full: how noise grows.", None, ("cosine", "linear"))
@@ -189,9 +190,8 @@ def train(run, stage, model, diffusion, data, name, variance):
     for (greys,) in at.updates(loader, c.updates):
         x0 = diffusion.scaled(greys.to(run.device))
         if run.size == "full":  # [A] appendix B: random flips
-            x0 = minidl.where(
-                minidl.rand(len(x0), 1, 1, 1, device=run.device) < 0.5, x0.flip(3), x0
-            )
+            flipped = minidl.rand(len(x0), 1, 1, 1, device=run.device) < 0.5
+            x0 = minidl.where(flipped, x0.flip(3), x0)
         t = minidl.randint(1, diffusion.steps + 1, (len(x0),), device=run.device)
         noise = minidl.randn_like(x0)
         loss, simple = at.checked(objective, model, diffusion, x0, t, noise, name)
@@ -337,7 +337,7 @@ def load(config, size):
     data = datasets.load("cifar10" if size == "full" else "mnist", fallback=size != "full")
     if size == "full" and data.train_images.shape[1:] != (3, 32, 32):
         raise lab.Misuse(f"--full needs CIFAR-10, which is not here: {data.reason}")
-    return [data]
+    return lab.filling(config.batch, [data], math.inf if size == "full" else config.images)
 
 
 def measure(run, data):

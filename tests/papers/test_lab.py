@@ -1,5 +1,7 @@
 """The machinery of the papers, on a paper that takes a tenth of a second."""
 
+import dataclasses
+import errno
 import itertools
 import json
 import os
@@ -9,6 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import toy_paper as toy
@@ -20,6 +23,7 @@ from papers import __main__ as command
 from papers import _lab, _record, _report
 
 ROOT = Path(__file__).parents[2]
+PAPERS = "alexnet dropout bahdanau resnet transformer dqn ddpm simclr".split()
 
 
 @pytest.fixture(autouse=True)
@@ -318,6 +322,39 @@ def test_the_step_is_repeated_with_its_own_random_numbers(start):
     assert len(toy.drawn) == 2 and len(set(toy.drawn)) == 1
 
 
+class Spoilt(Walked):
+    """A run whose last update makes a weight too large."""
+
+    def walk(self, how, size):
+        model = minidl.nn.Linear(1, 1)
+        at = _lab.Training(self, "walk", model, minidl.optim.SGD(model.parameters(), 0.1))
+        loader = DataLoader(TensorDataset(minidl.arange(4)), 2)
+        loops = {"steps": at.steps(2), "updates": at.updates(loader, 2)}
+        loops["epochs"] = (batch for _ in at.epochs(1) for batch in at.batches(loader))
+        for _ in loops[how]:
+            if at.total == 1:
+                model.weight.data.fill_(size)
+
+
+@pytest.mark.parametrize("how", ["epochs", "updates", "steps"])
+@pytest.mark.parametrize("size", [1e30, float("nan")])
+def test_the_last_update_is_checked_too(how, size):
+    """1e30 is finite, but what is computed with such a weight is not."""
+    Spoilt().walk(how, 1e18)
+    with pytest.raises(
+        _lab.NotFinite, match=r"walk: after step 2, the last, .* weight is (inf|nan)"
+    ):
+        Spoilt().walk(how, size)
+
+
+def test_a_result_that_is_not_finite_stops_the_run(start, monkeypatch):
+    train = toy.train
+    monkeypatch.setattr(toy, "train", lambda run, stage: {"a": [train(run, stage), float("nan")]})
+    with pytest.raises(_lab.NotFinite, match="first, a, 1: nan was measured when the training"):
+        start("toy")
+    assert record_of("runs/toy")["stages"] == {}
+
+
 def test_the_command_says_so_and_fails(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert command.main(["toy", "--spoil", "nan"]) == 1
@@ -370,10 +407,22 @@ def test_the_papers_are_the_files_without_an_underscore(monkeypatch):
         (["toy", "--device", "cuda"], "cuda"),
         (["alexnet", "--full"], "--full needs --images FOLDER"),
         (["alexnet", "--full", "--images", "nowhere"], "no folder nowhere"),
+        (["alexnet", "--batch", "501"], "a batch of 501 is more than the 500 examples"),
+        (["dropout", "--batch", "501"], "a batch of 501 is more than the 500 examples"),
+        (["resnet", "--train-images", "100", "--batch", "101"], "more than the 100 examples"),
+        (["ddpm", "--images", "90", "--batch", "91"], "a batch of 91 is more than the 90 examples"),
+        (["bahdanau", "--batch", "8001"], "a batch of 8001 is more than the 8000 examples"),
+        (["transformer", "--batch", "8001"], "a batch of 8001 is more than the 8000 examples"),
+        (["bahdanau", "--units", "7"], "--units must be an even number, got 7"),
+        (["transformer", "--heads", "5"], "5 --heads must divide an even --width, got 96"),
+        (["transformer", "--width", "33", "--heads", "3"], "must divide an even --width, got 33"),
+        (["dqn", "--memory", "31"], "--steps and --memory must be at least 32, or 0"),
+        (["dqn", "--steps", "31"], "--steps and --memory must be at least 32, or 0"),
     ],
 )
 def test_misuse_says_what_to_do(tmp_path, monkeypatch, capsys, arguments, words):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(command, "names", lambda: [*PAPERS, "toy"])
     assert command.main(arguments) == 2
     assert words in capsys.readouterr().err
     assert not Path("runs").exists()
@@ -385,6 +434,7 @@ def test_misuse_says_what_to_do(tmp_path, monkeypatch, capsys, arguments, words)
         (["--epochs", "0"], "argument --epochs: must be at least 1, got 0"),
         (["--epochs", "x"], "argument --epochs: invalid int value: 'x'"),
         (["--rate", "nan"], "argument --rate: must be at least 0, got nan"),
+        (["--rate", "101"], "argument --rate: must be at most 100, got 101"),
         (["--speed", "1"], "unrecognized arguments: --speed 1"),
         (["--smoke", "--full"], "not allowed with"),
     ],
@@ -452,6 +502,92 @@ def test_hours_of_a_run_are_not_overwritten(start, monkeypatch):
         start("toy")
 
 
+# ------------------------------------------------------------------------ files that are not right
+
+
+@pytest.mark.parametrize("text", ['{"schema": 1, "pap', '{"accuracy": 0.5}', "[]", ""])
+def test_a_broken_record_is_named(start, capsys, text):
+    start("toy", "--out", "runs/verify/toy-5")
+    Path("runs/toy").mkdir()
+    Path("runs/toy/metrics.json").write_text(text)
+    capsys.readouterr()
+    for arguments in ([], ["--resume"]):
+        assert command.main(["toy", *arguments]) == 2
+        error = capsys.readouterr().err
+        assert error.startswith("runs/toy/metrics.json ") and "name another --out" in error
+    assert command.main(["list"]) == 0
+    assert "last run: runs/toy/metrics.json " in capsys.readouterr().out
+    assert command.main(["report"]) == 0
+    assert "Not readable" in page_of() and "runs/toy/metrics.json " in page_of()
+    assert "verify/toy-5 (default, seed 0)" in page_of()
+
+
+@pytest.mark.parametrize("broken", ["checkpoint", "log", "shorter"])
+def test_what_cannot_be_resumed_is_said(start, monkeypatch, capsys, broken):
+    press(monkeypatch, 27)
+    with pytest.raises(KeyboardInterrupt):
+        start("toy")
+    checkpoint, log = Path("runs/toy/checkpoints/last.safetensors"), Path("runs/toy/log.jsonl")
+    if broken == "checkpoint":
+        checkpoint.write_bytes(checkpoint.read_bytes()[:-10])
+    elif broken == "log":
+        log.unlink()
+    else:
+        log.write_text("")
+    capsys.readouterr()
+    assert command.main(["toy", "--resume"]) == 2
+    error = capsys.readouterr().err
+    assert str(checkpoint if broken == "checkpoint" else log) in error
+    assert "delete the run, or name another --out" in error
+
+
+def test_a_folder_that_cannot_be_is_named(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("file").touch()
+    for arguments in (["toy", "--out", "file"], ["toy", "--out", "file/x"]):
+        assert command.main(arguments) == 2
+        assert "'file" in (error := capsys.readouterr().err) and error.count("\n") == 1
+    assert command.main(["report", "--out", "file/x"]) == 2
+    assert "'file/x'" in capsys.readouterr().err
+
+
+def test_no_space_left_is_said(tmp_path, monkeypatch, capsys):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device", "last.safetensors")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(minidl, "save", full)
+    assert command.main(["toy"]) == 2
+    assert "No space left on device: 'last.safetensors'" in capsys.readouterr().err
+    assert record_of("runs/toy")["state"] == "failed"
+
+
+def test_a_folder_is_for_one_run_at_a_time(start, monkeypatch):
+    """The second one neither begins nor touches what the first one writes; after it, it may."""
+    measure, refused = toy.measure, []
+
+    def both(run, points):
+        monkeypatch.setattr(toy, "measure", measure)
+        code = f"""
+import sys
+sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests" / "papers")!r}]
+import toy_paper
+from papers import __main__
+sys.modules["papers.toy"], __main__.names = toy_paper, lambda: ["toy"]
+sys.exit(__main__.main(["toy"]))
+"""
+        line = [sys.executable, "-c", code]
+        refused.append(subprocess.run(line, capture_output=True, text=True))
+        measure(run, points)
+
+    monkeypatch.setattr(toy, "measure", both)
+    start("toy")
+    assert refused[0].returncode == 2
+    assert "another run is going on in runs/toy: wait for it, or name" in refused[0].stderr
+    assert record_of("runs/toy")["state"] == "finished"
+    start("toy")
+
+
 # ----------------------------------------------------------------------------------------- verify
 
 
@@ -481,6 +617,43 @@ def test_a_failed_claim_is_printed_as_failed(start, capsys):
     start("toy", "--spoil", "claim")
     assert any(line.endswith("  NO") for line in capsys.readouterr().out.splitlines())
     assert record_of("runs/toy")["claims"][1]["holds"] is False
+
+
+def test_a_failed_claim_of_a_default_run_is_exit_code_1(start):
+    assert command.main(["toy"]) == 0
+    assert command.main(["toy", "--spoil", "claim"]) == 1
+    assert command.main(["toy", "--spoil", "claim", "--smoke"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "known", "holds", "threshold"),
+    [
+        ([], (), True, ">= 0"),
+        ([], ("points", "lines"), True, ">= 0"),
+        ([], ("lines", "planes"), None, ">= 0, on lines or planes"),
+        (["--smoke"], ("points",), None, ">= 0"),
+        (["--full"], ("points",), None, ">= 0, in a default run"),
+        (["--full"], ("lines",), None, ">= 0, on lines"),
+    ],
+)
+def test_a_claim_is_judged_where_its_threshold_was_made(
+    start, monkeypatch, options, known, holds, threshold
+):
+    monkeypatch.setattr(toy, "PAPER", dataclasses.replace(toy.PAPER, judged_on=known))
+    exact, learns, reported = start("toy", *options).claims
+    assert exact["holds"] is True and exact["threshold"] == "difference = 0"
+    assert (learns["holds"], learns["threshold"]) == (holds, threshold)
+    assert (reported["holds"], reported["threshold"]) == (None, "reported")
+
+
+def test_a_claim_may_be_about_one_data_set(start, monkeypatch):
+    """As in AlexNet, (a) on the data of --data, (b) on digits."""
+    run = start("toy")
+    monkeypatch.setattr(run, "paper", dataclasses.replace(toy.PAPER, judged_on=("lines",)))
+    for name in ("points", "lines"):
+        about = {"metric": "m", "ours": [1.0], "on": SimpleNamespace(name=name)}
+        run.claim(name, "one", ">= 0", True, **about)
+    assert [claim["holds"] for claim in run.claims[-2:]] == [None, True]
 
 
 # ------------------------------------------------------------------------------------------ limits
@@ -553,6 +726,22 @@ def test_a_record_is_of_this_commit_until_the_paper_changes(tmp_path, monkeypatc
         assert not _report.measured_at_this_commit("toy", record)
         (tmp_path / name).write_text("1\n")
     assert _report.measured_at_this_commit("toy", record)
+
+
+def test_runs_of_other_papers_and_sizes_are_not_taken_for_the_default_one(start, capsys):
+    start("toy", "--smoke", "--out", "runs/toy")
+    start("toy", "--full", "--out", "runs/dropout")
+    assert command.main(["list"]) == 0
+    assert capsys.readouterr().out.count("last run: none yet") == 3
+    assert command.main(["report"]) == 0
+    assert page_of().count("Not measured yet") == 3
+    assert "dropout (full, seed 0): finished on" in page_of().partition('id="toy"')[2]
+
+
+def test_names_of_folders_are_text(start):
+    start("toy", "--out", "runs/<b>&")
+    assert command.main(["report"]) == 0
+    assert "&lt;b&gt;&amp; (default" in page_of() and "<b>" not in page_of()
 
 
 def test_the_page_lists_the_other_runs(start, monkeypatch):

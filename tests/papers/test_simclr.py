@@ -232,6 +232,20 @@ def test_lars_by_hand():
         np.testing.assert_allclose(b.detach().numpy(), bias, rtol=1e-6)
 
 
+def test_lars_of_a_group_that_is_not_adapted_has_decay_but_the_common_rate():
+    w = minidl.tensor([[3.0, 0.0], [0.0, 4.0]], requires_grad=True)
+    u = minidl.tensor([[3.0, 0.0], [0.0, 4.0]], requires_grad=True)
+    groups = [{"params": [u]}, {"params": [w], "adapted": False}]
+    optimizer, weight, v = LARS(groups, 2.0, 0.5, 0.1, eta=0.01), to_numpy(w).copy(), 0
+    for _ in range(2):
+        w.grad, u.grad = minidl.ones(2, 2), minidl.ones(2, 2)
+        optimizer.step()
+        v = 0.5 * v + 2 * (1 + 0.1 * weight)
+        weight = weight - v
+        np.testing.assert_allclose(w.detach().numpy(), weight, rtol=1e-6)
+    assert abs(u.detach().numpy()).min() < 1 < abs(w.detach().numpy()).min()
+
+
 def test_lars_moves_what_is_zero_and_its_state_is_saved():
     def parts():
         w = minidl.zeros(2, 2, requires_grad=True)
@@ -246,6 +260,20 @@ def test_lars_moves_what_is_zero_and_its_state_is_saved():
     w.grad, u.grad = minidl.ones(2, 2), minidl.ones(2, 2)
     one.step(), two.step()
     assert (w == u).all() and not np.allclose(w.detach().numpy(), -0.1)
+
+
+def test_a_map_of_any_seed():
+    """t-SNE takes seeds below 2^32 only."""
+    from matplotlib.figure import Figure
+
+    minidl.manual_seed(0)
+    x, y = minidl.randn(40, 4), minidl.arange(40) % 10
+    seeds = (4, 2**32 + 4)
+    figures = [Figure().subplots() for _ in seeds]
+    for axes, seed in zip(figures, seeds, strict=True):
+        _probe.draw_map(axes, nn.Identity(), x, y, "0123456789", seed)
+    first, same = (axes.collections[0].get_offsets() for axes in figures)
+    assert (first == same).all()
 
 
 def test_labels_are_balanced_and_drawn_by_the_seed():
@@ -346,7 +374,7 @@ def test_a_run_can_be_repeated_and_resumed_bit_for_bit(start, monkeypatch):
 
 
 def test_a_batch_needs_its_images(start):
-    message = "--batch 301 is more than the 300 training images"
+    message = "a batch of 301 is more than the 300 examples to train on"
     with pytest.raises(_lab.Misuse, match=message):
         start("simclr", *TINY, "--batch", 301)
 
@@ -363,11 +391,10 @@ def found():
 
 
 def judged(found, data="fashion_mnist"):
-    claims = {}
-    run = SimpleNamespace(data=[SimpleNamespace(name=data)])
-    run.claim = lambda id, text, needed, holds, **more: claims.update({id: (holds, needed)})
+    run = SimpleNamespace(data=[SimpleNamespace(name=data)], paper=simclr.PAPER, size="default")
+    run.claims, run.claim = [], lambda *entries, **more: _lab.Run.claim(run, *entries, **more)
     simclr.state_claims(run, found)
-    return claims
+    return {claim["id"]: (claim["holds"], claim["threshold"]) for claim in run.claims}
 
 
 def test_claims_are_judged_on_fashion_only(found):
@@ -377,7 +404,7 @@ def test_claims_are_judged_on_fashion_only(found):
     assert all(holds is not False for holds, _ in verdicts.values())
     elsewhere = judged(found, "mnist-5k")
     assert {holds for holds, _ in elsewhere.values()} == {None}
-    assert elsewhere["head-100"][1].endswith("points, fashion_mnist")
+    assert elsewhere["head-100"][1].endswith("points, on fashion_mnist")
 
 
 @pytest.mark.parametrize(
@@ -449,10 +476,12 @@ def test_full_run_and_resume(start, folder, monkeypatch):
 
 def test_rates_of_a_full_run(start, folder, monkeypatch):
     """Warm-up to 0.075 sqrt(batch), then a cosine to nothing."""
-    rates, step = [], LARS.step
+    rates, groups, step = [], [], LARS.step
 
     def watch(self):
         rates.append(self.param_groups[0]["lr"])
+        groups.append([[p.shape for p in group["params"]] for group in self.param_groups])
+        assert [group["adapted"] for group in self.param_groups] == [True, False]
         step(self)
 
     monkeypatch.setattr(LARS, "step", watch)
@@ -460,6 +489,7 @@ def test_rates_of_a_full_run(start, folder, monkeypatch):
     start("simclr", "--full", "--images", folder, "--epochs", 4, "--warm-up", 2, "--batch", 4)
     down = [(1 + np.cos(np.pi * k / 4)) / 2 for k in range(4)]
     np.testing.assert_allclose(rates, 0.15 * np.array([0.25, 0.5, 0.75, 1, *down]))
+    assert groups[0][1] == [(2, 2048), (2,)]  # the linear classifier, of two classes
 
 
 def test_labels_reach_the_linear_classifier_only(start, folder, monkeypatch):

@@ -18,7 +18,7 @@ FULL = {"epochs": 9}
 class Config:
     seed: int = setting(0, "Seed of everything.", 0)
     epochs: int = setting(4, "Passes over 60 points.", 1)
-    rate: float = setting(0.1, "Learning rate, 100% sure.", 0)
+    rate: float = setting(0.1, "Learning rate, 100% sure.", 0, most=100)
     spoil: str = setting("", "Where to go wrong: nan, weight, huge, claim.")
 
 
