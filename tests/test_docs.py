@@ -15,12 +15,14 @@ from pathlib import Path
 import pytest
 from printed import differences
 
+from papers import __main__ as papers
+from papers import _record
 from tests.gpu.sources import needs_gxx
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
-RESULTS = ROOT / "papers" / "results" / "alexnet.json"
+RESULTS = ROOT / "papers" / "results"
 
 
 def blocks(text, language):
@@ -128,14 +130,57 @@ def table_in(output):
 
 
 def test_readme_alexnet_output_is_that_of_the_committed_run():
-    from papers import _record
-
-    record = json.loads(RESULTS.read_text())
+    record = result_of("alexnet")
     assert (record["size"], record["state"]) == ("default", "finished")
     output = output_of(ALEXNET)
     assert table_in(output) == _record.claims_table(record["claims"])
     assert re.findall(r"after (\S+) minutes", output) == [f"{record['minutes']:.1f}"]
-    verdicts = [claim["holds"] for claim in record["claims"]]
+
+
+def result_of(name):
+    return json.loads((RESULTS / f"{name}.json").read_text())
+
+
+def table_of_papers():
+    """How many claims of each paper hold on seed 0 and on those that no threshold was made from."""
+    verified = result_of("verify")["claims"]
+    seeds = list(verified[0]["holds"])
+    rows = [f"| paper | seed 0 | {' | '.join(seeds)} | minutes |", "|---" * (len(seeds) + 3) + "|"]
+    for name in papers.names():
+        record = result_of(name)
+        assert (record["paper"], record["size"], record["state"]) == (name, "default", "finished")
+        found = [[claim["holds"] for claim in record["claims"]]]
+        found += [[c["holds"][seed] for c in verified if c["paper"] == name] for seed in seeds]
+        judged = len(found[0]) - found[0].count(None)
+        counts = " | ".join(f"{holds.count(True)} of {judged}" for holds in found)
+        link = f"[{name}](papers/{name}.py)"
+        rows.append(f"| {link} | {counts} | {record['minutes']:.1f} |")
+    return "\n".join(rows)
+
+
+def failures_of_papers():
+    """Each claim that failed on a seed, with what was measured."""
+    found = [
+        (result_of(name), claim) for name in papers.names() for claim in result_of(name)["claims"]
+    ]
+    lines = [
+        f"- {record['paper']}, {claim['text']}, {claim['threshold']}: "
+        f"{_record.measured(claim)} on seed 0"
+        for record, claim in found
+        if claim["holds"] is False
+    ]
+    for claim in result_of("verify")["claims"]:
+        failed = [seed for seed, holds in claim["holds"].items() if holds is False]
+        if failed:
+            numbers = "; ".join(f"{claim['measured'][seed]} on seed {seed}" for seed in failed)
+            lines.append(f"- {claim['paper']}, {claim['text']}, {claim['threshold']}: {numbers}")
+    return "\n".join(lines)
+
+
+def test_readme_counts_the_claims_that_hold_and_names_those_that_do_not():
+    assert table_of_papers() in README
+    assert failures_of_papers() in README
+    verdicts = [c["holds"] for name in papers.names() for c in result_of(name)["claims"]]
     counts = " / ".join(str(verdicts.count(value)) for value in (True, False, None))
     assert f"| {counts} |" in README
 

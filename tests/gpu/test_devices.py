@@ -339,7 +339,8 @@ def test_without_a_gpu_the_tests_for_one_end_with_a_line():
         "-q",
         FOLDER / "test_on_gpu.py",
     ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_XDIST")}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert done.returncode == 1 and "Traceback" not in done.stdout + done.stderr
     lines = [line for line in done.stdout.splitlines() if "pytest -m gpu: device 'cuda'" in line]
     assert len(lines) == 1 and len(done.stdout.splitlines()) < 10
