@@ -108,12 +108,13 @@ def test_other_calls_are_left_to_the_definition(name):
     assert name not in used
 
 
-def test_cross_entropy_far_from_zero():
+@pytest.mark.parametrize("smoothing", [0.0, 0.3])
+def test_cross_entropy_far_from_zero(smoothing):
     """Logits around 10^4 leave the logarithm of the sum its digits."""
     x = np.random.default_rng(0).standard_normal((20, 30)).astype(np.float32) + np.float32(1e4)
 
     def call(x, labels):
-        return ops.cross_entropy(x, labels, reduction="none")
+        return ops.cross_entropy(x, labels, reduction="none", label_smoothing=smoothing)
 
     given = x.astype(float), np.arange(20)
     check(call, *given, kernel="cross_entropy", types=["float32"])

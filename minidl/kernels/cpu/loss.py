@@ -31,11 +31,12 @@ from .softmax import exp_sum, from_rows, largest, rows
 
 
 @jit
-def _sum(x):
+def _mean_below(x, top):
+    """The mean of x - top: that of x, near a top of 10^4, would have lost its last digits."""
     total = ZERO
     for c in range(x.size):
-        total += x[c]
-    return total
+        total += x[c] - top
+    return total / F(x.size)
 
 
 @jit(fastmath=False)
@@ -55,7 +56,7 @@ def _label_losses(x, labels, weights, smoothing, losses, tops, shares):
         log_total = np.float32(math.log(total))
         loss = _below(log_total, top, row[labels[r]])
         if smoothing > ZERO:
-            uniform = _below(log_total, top, _sum(row) / F(row.size))
+            uniform = log_total - _mean_below(row, top)
             loss = (ONE - smoothing) * loss + smoothing * uniform
         losses[r] = loss * weights[r]
 

@@ -18,7 +18,7 @@ __global__ void cross_entropy(const T* x, const long long* labels, const T* weig
   A total = exp_sum<T, A>(x, columns, top);
   A log_total = log(total), mean = 0;
   if (smoothing > 0) {
-    for (long long c = threadIdx.x; c < columns; c += blockDim.x) mean += (A)x[c] / columns;
+    for (long long c = threadIdx.x; c < columns; c += blockDim.x) mean += ((A)x[c] - top) / columns;
     mean = over_block<Sum>(mean);
   }
   if (threadIdx.x > 0) return;
@@ -29,7 +29,7 @@ __global__ void cross_entropy(const T* x, const long long* labels, const T* weig
   if (used && known) {
     // In this order: top + log_total would lose digits if top is large.
     loss = log_total - ((A)x[label] - top);
-    if (smoothing > 0) loss = (1 - smoothing) * loss + smoothing * (log_total - (mean - top));
+    if (smoothing > 0) loss = (1 - smoothing) * loss + smoothing * (log_total - mean);
   }
   losses[blockIdx.x] = loss * own;
   weights[blockIdx.x] = own;
