@@ -28,6 +28,7 @@ from ...errors import DeviceError
 
 FOLDER = Path(__file__).parent
 OPTIONS = ("-std=c++17",)
+THREADS = 256  # of a block whose threads do not work together
 
 # The first two template arguments of most kernels: the type in which numbers are stored, and the
 # one in which they are computed with.
@@ -155,6 +156,11 @@ class Source:
         arrays = {p.name: a for p, a in zip(parameters, args, strict=True) if p.is_array}
         _check_device(kernel, arrays, module.cuda.runtime.getDevice())
         function(grid, block, tuple(values), shared_mem=shared)
+
+    def launch_each(self, kernel: str, written: Array, *args: Any) -> None:
+        """Runs a kernel in the type of `written`, with a thread for each number of it."""
+        grid = blocks(written.size, THREADS)
+        self.launch(kernel, TYPES[written.dtype], grid, (THREADS,), *args)
 
     def _load(self, key: tuple) -> tuple[Callable, list[Parameter]]:
         module, kernel, arguments = key

@@ -16,9 +16,8 @@ from typing import Any
 from ...device import Array, xp
 from ...ops.conv import Sizes, out_sizes
 from .. import Kernel
-from . import TYPES, Source, blocks, contiguous
+from . import THREADS, TYPES, Source, blocks, contiguous
 
-THREADS = 256
 LARGEST = 2**30  # of the sizes together; so twice as much is an int
 PIECE = 1 << 26  # numbers in the columns: 256 MB of float32
 STORED = {dtype: types.partition(",")[0] for dtype, types in TYPES.items()}
@@ -37,11 +36,11 @@ def _windows(
     size: Sizes, kernel: Sizes, out: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes
 ) -> tuple[int, ...]:
     """The last arguments of every kernel: how windows lie in an image."""
-    sizes = [_pair(s, 1) for s in (size, kernel, out, stride)]
-    return sum([*sizes, _pair(padding, 0), _pair(dilation, 1)], ())
+    sizes = [pair(s, 1) for s in (size, kernel, out, stride)]
+    return sum([*sizes, pair(padding, 0), pair(dilation, 1)], ())
 
 
-def _pair(sizes: Sizes, first: int) -> tuple[int, ...]:
+def pair(sizes: Sizes, first: int) -> tuple[int, ...]:
     """A larger step is never taken: there is one window only, or one number in it."""
     return (first,) * (2 - len(sizes)) + tuple([min(n, LARGEST) for n in sizes])
 

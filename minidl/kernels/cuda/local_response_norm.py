@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from ... import dtypes
 from ...device import Array, xp
 from .. import Kernel
-from . import TYPES, Source, blocks, contiguous
+from . import TYPES, Source, contiguous
 
-THREADS = 256
 SOURCE = Source(
     "local_response_norm.cu",
     dict.fromkeys(
@@ -18,11 +16,6 @@ SOURCE = Source(
         (TYPES[dtypes.F32], TYPES[dtypes.F64]),
     ),
 )
-
-
-def _launch(kernel: str, written: Array, *args: Any) -> None:
-    grid = blocks(written.size, THREADS)
-    SOURCE.launch(kernel, TYPES[written.dtype], grid, (THREADS,), *args)
 
 
 def _windows(x: Array, size: int) -> tuple[int, ...]:
@@ -33,7 +26,7 @@ def _windows(x: Array, size: int) -> tuple[int, ...]:
 def forward(x: Array, size: int, alpha: float, beta: float, k: float) -> tuple[Array, Array]:
     y, base = (xp(x).empty(x.shape, x.dtype) for _ in range(2))
     numbers = alpha / size, beta, k
-    _launch("normalise_locally", y, contiguous(x), *_windows(x, size), *numbers, y, base)
+    SOURCE.launch_each("normalise_locally", y, contiguous(x), *_windows(x, size), *numbers, y, base)
     return y, base
 
 
@@ -42,9 +35,9 @@ def backward(
 ) -> tuple[Array]:
     g, x = contiguous(g), contiguous(input)
     ratio, dx = (xp(x).empty(x.shape, x.dtype) for _ in range(2))
-    _launch("local_ratios", ratio, g, x, aux, x.size, beta, ratio)
+    SOURCE.launch_each("local_ratios", ratio, g, x, aux, x.size, beta, ratio)
     windows = _windows(x, size)
-    _launch("local_gradient", dx, g, x, aux, ratio, *windows, alpha / size, beta, dx)
+    SOURCE.launch_each("local_gradient", dx, g, x, aux, ratio, *windows, alpha / size, beta, dx)
     return (dx,)
 
 

@@ -9,9 +9,10 @@ import numpy as np
 from ... import dtypes
 from ...device import Array, xp
 from .. import Kernel
-from . import TYPES, Source, blocks, contiguous
+from . import THREADS, TYPES, Source, blocks, contiguous
+from .softmax import threads
 
-THREADS, MOST = 256, 512  # MOST: for a mean of many numbers
+MOST = 512  # threads for a mean of many numbers
 ROWS, PARTS = 32, 256  # sums over rows: at least so many rows in a part, at most so many parts
 COMPUTED = {np.dtype("float16"): dtypes.F32, dtypes.F32: dtypes.F32, dtypes.F64: dtypes.F64}
 SOURCE = Source(
@@ -29,11 +30,6 @@ SOURCE = Source(
         TYPES.values(),
     ),
 )
-
-
-def _threads(count: int) -> tuple[int]:
-    """A block for so many numbers: whole warps, none of them without work."""
-    return (min(MOST, (count + 31) // 32 * 32),)
 
 
 def _rows(x: Array, dims: int) -> tuple[int, int, int]:
@@ -72,7 +68,7 @@ def _normalise(
     statistics = xs.empty((groups, 3), COMPUTED[x.dtype])
     mean, var = (xs.empty(groups, x.dtype) if seen else None for _ in range(2))
     args = contiguous(x), _or_null(weight), _or_null(bias), channels, pixels, per_group, images
-    block = _threads(images * per_group * pixels)
+    block = threads(images * per_group * pixels, MOST)
     results = y, statistics, mean, var
     SOURCE.launch("normalise", TYPES[x.dtype], (groups,), block, *args, eps, centred, *results)
     return (y, mean, var), statistics
@@ -94,7 +90,7 @@ def _group_gradients(
     if needs[0]:
         dx = xp(x).empty(x.shape, x.dtype)
         args = g, x, _or_null(weight), statistics, channels, pixels, per_group, centred, dx
-        grid, block = (len(statistics),), _threads(per_group * pixels)
+        grid, block = (len(statistics),), threads(per_group * pixels, MOST)
         SOURCE.launch("group_gradient", TYPES[x.dtype], grid, block, *args)
     if not any(needs[1:]):
         return [dx, *[None] * len(needs[1:])]
@@ -117,7 +113,7 @@ def _channel_sums(
     sums = xp(x).empty((2, parts, channels), COMPUTED[x.dtype])
     if pixels > 1:
         args = channels, pixels, per_group, per_image, sums
-        grid, block, kernel = (n * channels,), _threads(pixels), "plane_sums"
+        grid, block, kernel = (n * channels,), threads(pixels, MOST), "plane_sums"
     else:
         args = n, channels, per_group, per_image, sums
         grid, block, kernel = (*blocks(channels, THREADS), parts), (THREADS,), "column_sums"
@@ -191,7 +187,7 @@ def batch_norm_backward(
         for shape, need in zip(shapes, needs, strict=True)
     ]
     args = contiguous(g[0]), contiguous(input), _or_null(weight), aux, channels, pixels, n, *grads
-    grid, block = (channels,), _threads(n * pixels)
+    grid, block = (channels,), threads(n * pixels, MOST)
     SOURCE.launch("channel_gradient", TYPES[input.dtype], grid, block, *args)
     return grads
 
@@ -203,8 +199,7 @@ def fixed_norm(
     y = xp(input).empty(input.shape, input.dtype)
     columns = contiguous(mean), contiguous(var), _or_null(weight), _or_null(bias)
     args = contiguous(input), *columns, channels, pixels, y.size, eps, y
-    grid = blocks(y.size, THREADS)
-    SOURCE.launch("fixed_norm", TYPES[input.dtype], grid, (THREADS,), *args)
+    SOURCE.launch_each("fixed_norm", y, *args)
     return y
 
 
@@ -220,8 +215,7 @@ def fixed_norm_backward(
     if needs[0]:
         dx = xp(g).empty(input.shape, kind)
         args = g, contiguous(factor), channels, pixels, dx.size, dx
-        grid = blocks(dx.size, THREADS)
-        SOURCE.launch("fixed_norm_gradient", TYPES[kind], grid, (THREADS,), *args)
+        SOURCE.launch_each("fixed_norm_gradient", dx, *args)
     if any(needs[1:]):
         statistics = xp(g).stack([mean.astype(wide), scale, xp(g).zeros_like(scale)], 1)
         sums, products = _channel_sums(g, contiguous(input), contiguous(statistics), sizes, 1, 0)
@@ -233,8 +227,7 @@ def fixed_norm_backward(
 
 
 def _takes_images(x: Array, *others: Array | None, **keywords: object) -> bool:
-    floats = all(a is None or a.dtype == x.dtype for a in others)
-    return floats and x.dtype in TYPES and x.ndim >= 2 and 0 < x.size < 2**31
+    return _takes_rows(x, *others) and x.ndim >= 2
 
 
 def _takes_rows(x: Array, *others: Array | None, **keywords: object) -> bool:

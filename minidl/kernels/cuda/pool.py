@@ -6,33 +6,20 @@ Lines (N, C, L) are images of height 1.
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from ...device import Array, xp
 from ...ops.conv import Sizes, out_sizes
 from .. import Kernel
-from . import TYPES, Source, blocks, contiguous
+from . import TYPES, Source, contiguous
+from .conv import LARGEST, pair
 
-THREADS = 256
-LARGEST = 2**30  # of the sizes together; so twice as much is an int
 SOURCE = Source("pool.cu", dict.fromkeys(("max_pool", "sum_pool", "spread"), TYPES.values()))
-
-
-def _pair(sizes: Sizes, first: int) -> tuple[int, ...]:
-    """A larger step is never taken: there is one window only, or one number in it."""
-    return (first,) * (2 - len(sizes)) + tuple([min(n, LARGEST) for n in sizes])
-
-
-def _launch(kernel: str, written: Array, *args: Any) -> None:
-    """With a thread for each number that is written."""
-    grid = blocks(written.size, THREADS)
-    SOURCE.launch(kernel, TYPES[written.dtype], grid, (THREADS,), *args)
 
 
 def _windows(x_shape: tuple, kernel: Sizes, out: Sizes, stride: Sizes) -> tuple[int, ...]:
     """How many planes there are, and how windows lie in one."""
     planes = x_shape[0] * x_shape[1]
-    sizes = [_pair(sizes, 1) for sizes in (x_shape[2:], kernel, out, stride)]
+    sizes = [pair(sizes, 1) for sizes in (x_shape[2:], kernel, out, stride)]
     return sum(sizes, (planes,))
 
 
@@ -44,7 +31,9 @@ def max_pool(
     best = xp(x).empty((*x.shape[:2], *out), x.dtype)
     where = xp(x).empty(best.shape, "int32")
     windows = _windows(x.shape, kernel, out, stride)
-    _launch("max_pool", best, contiguous(x), *windows, *padding, *_pair(dilation, 1), best, where)
+    SOURCE.launch_each(
+        "max_pool", best, contiguous(x), *windows, *padding, *pair(dilation, 1), best, where
+    )
     return best, where
 
 
@@ -59,8 +48,8 @@ def max_pool_backward(
 ) -> tuple[Array]:
     dx = xp(g).empty(input_shape, g.dtype)
     windows = _windows(input_shape, kernel, g.shape[2:], stride)
-    steps = *padding, *_pair(dilation, 1)
-    _launch("spread", dx, contiguous(g), contiguous(aux), *windows, *steps, dx)
+    steps = *padding, *pair(dilation, 1)
+    SOURCE.launch_each("spread", dx, contiguous(g), contiguous(aux), *windows, *steps, dx)
     return (dx,)
 
 
@@ -68,14 +57,16 @@ def sum_pool(x: Array, kernel: Sizes, stride: Sizes) -> Array:
     none, one = (0,) * len(kernel), (1,) * len(kernel)
     sizes = out_sizes(x.shape[2:], kernel, stride, none, one)
     out = xp(x).empty((*x.shape[:2], *sizes), x.dtype)
-    _launch("sum_pool", out, contiguous(x), *_windows(x.shape, kernel, sizes, stride), out)
+    SOURCE.launch_each(
+        "sum_pool", out, contiguous(x), *_windows(x.shape, kernel, sizes, stride), out
+    )
     return out
 
 
 def spread_windows(g: Array, kernel: Sizes, stride: Sizes, size: Sizes) -> Array:
     x = xp(g).empty((*g.shape[:2], *size), g.dtype)
     windows = _windows(x.shape, kernel, g.shape[2:], stride)
-    _launch("spread", x, contiguous(g), None, *windows, 0, 0, 1, 1, x)
+    SOURCE.launch_each("spread", x, contiguous(g), None, *windows, 0, 0, 1, 1, x)
     return x
 
 

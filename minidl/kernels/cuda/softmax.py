@@ -33,9 +33,9 @@ def from_rows(x: Array, like: Array, dim: int) -> Array:
     return xs.moveaxis(x.reshape(xs.moveaxis(like, dim, -1).shape), -1, dim)
 
 
-def threads(columns: int) -> tuple[int]:
+def threads(columns: int, most: int = 256) -> tuple[int]:
     """A block for a row of this length: whole warps, none of them without work."""
-    return (min(256, (columns + 31) // 32 * 32),)
+    return (min(most, (columns + 31) // 32 * 32),)
 
 
 def over_rows(kernel: str, rows: Array, *args: Any) -> None:
