@@ -10,9 +10,10 @@ from . import _record
 
 def add(claims: dict[tuple, dict], name: str, seed: int, found: list[dict]) -> None:
     """Add what a run found of its claims to those of the same paper's other seeds."""
+    where = {"paper": name, **_record.commit()}
     for claim in found:
         key = name, claim["id"], claim["threshold"]
-        about = {"paper": name, **_record.commit(), "id": claim["id"], "text": claim["text"]}
+        about = where | {"id": claim["id"], "text": claim["text"]}
         entry = claims.setdefault(
             key, about | {"threshold": claim["threshold"], "holds": {}, "measured": {}}
         )

@@ -1,6 +1,10 @@
 """What the tests of the papers share: digits, and what is done to models."""
 
 import functools
+import json
+import os
+import signal
+from pathlib import Path
 
 import minidl
 from minidl import datasets, optim
@@ -54,3 +58,29 @@ def overfit(model, x, y, objective, steps, rate):
         optimizer.step()
     model.eval()
     return objective(model, x, y)[1].item()
+
+
+def press(monkeypatch, after):
+    """Ctrl-C after so many steps, as the terminal sends it: in the middle of a step."""
+    from papers import _lab
+
+    left, report = [after], _lab.Training.report
+
+    def pressing(self, *arguments, **values):
+        left[0] -= 1
+        if left[0] == 0:
+            os.kill(os.getpid(), signal.SIGINT)
+        report(self, *arguments, **values)
+
+    monkeypatch.setattr(_lab.Training, "report", pressing)
+
+
+def outcome(folder, *files):
+    """What two runs must have in common: the record but for the clock, the weights that were kept
+    (stem -> bytes), the log, and these files."""
+    folder = Path(folder)
+    record = json.loads((folder / "metrics.json").read_text())
+    del record["minutes"], record["date"]
+    kept = sorted((folder / "checkpoints").glob("*.safetensors"))
+    weights = {path.stem: path.read_bytes() for path in kept if path.stem != "last"}
+    return record, weights, [(folder / name).read_bytes() for name in ("log.jsonl", *files)]

@@ -1,13 +1,11 @@
 """AlexNet: the facts of the paper, the recipe of --full, resuming; claims under `claims`."""
 
 import json
-import os
-import signal
 from pathlib import Path
 
 import numpy as np
 import pytest
-from paper_checks import digits, finite_gradients, loss_of_weights, overfit
+from paper_checks import digits, finite_gradients, loss_of_weights, outcome, overfit, press
 
 import minidl
 import minidl.nn.functional as F
@@ -117,27 +115,6 @@ def test_one_batch_is_learnt_by_heart():
 # ----------------------------------------------------------------------------------------- a run
 
 TINY = "--smoke --small-images 150 --test-images 100 --epochs 2 --pair-epochs 1 --race-epochs 2"
-
-
-def outcome(folder):
-    record = json.loads((Path(folder) / "metrics.json").read_text())
-    del record["minutes"], record["date"]
-    weights = (Path(folder) / "checkpoints/alexnet.safetensors").read_bytes()
-    return record, weights, (Path(folder) / "log.jsonl").read_text()
-
-
-def press(monkeypatch, after):
-    """Ctrl-C in the middle of this step."""
-    left = [after]
-    report = _lab.Training.report
-
-    def pressing(self, *arguments, **values):
-        left[0] -= 1
-        if left[0] == 0:
-            os.kill(os.getpid(), signal.SIGINT)
-        report(self, *arguments, **values)
-
-    monkeypatch.setattr(_lab.Training, "report", pressing)
 
 
 def test_a_run_can_be_repeated_and_resumed_bit_for_bit(start, monkeypatch):

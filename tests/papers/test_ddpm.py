@@ -1,14 +1,11 @@
 """DDPM: the facts of both papers, the judge, the runs; the claims under the marker `claims`."""
 
 import dataclasses
-import json
-import os
-import signal
 from pathlib import Path
 
 import numpy as np
 import pytest
-from paper_checks import finite_gradients, loss_of_weights, mnist_5k
+from paper_checks import finite_gradients, loss_of_weights, mnist_5k, outcome, press
 
 import minidl
 import minidl.nn.functional as F
@@ -351,28 +348,6 @@ def test_tiles_and_moments():
 
 TINY = "--updates 3 --batch 20 --images 60 --tested 4 --samples 40 --steps 8 --short 2"
 EXACT = ["schedules", "steps", "posterior", "mean", "kl", "decoder"]
-
-
-def outcome(folder):
-    record = json.loads((Path(folder) / "metrics.json").read_text())
-    for name in ("minutes", "date", "commit", "dirty"):
-        del record[name]
-    kept = sorted((Path(folder) / "checkpoints").glob("[!l]*.safetensors"))
-    return record, [path.read_bytes() for path in kept], (Path(folder) / "log.jsonl").read_text()
-
-
-def press(monkeypatch, after):
-    """Ctrl-C in the middle of this step."""
-    left = [after]
-    report = _lab.Training.report
-
-    def pressing(self, *arguments, **values):
-        left[0] -= 1
-        if left[0] == 0:
-            os.kill(os.getpid(), signal.SIGINT)
-        report(self, *arguments, **values)
-
-    monkeypatch.setattr(_lab.Training, "report", pressing)
 
 
 def test_a_run_can_be_repeated_and_resumed_bit_for_bit(start, monkeypatch):

@@ -2,15 +2,13 @@
 
 import builtins
 import json
-import os
-import signal
 from collections import deque
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
-from paper_checks import finite_gradients, loss_of_weights
+from paper_checks import finite_gradients, loss_of_weights, outcome, press
 
 import minidl
 from minidl import nn, optim
@@ -380,32 +378,11 @@ def test_an_unknown_game_of_atari_is_refused(start):
 TINY = "--smoke --pairs 1 --steps 400 --memory 150".split()
 
 
-def outcome(folder):
-    record = json.loads((Path(folder) / "metrics.json").read_text())
-    del record["minutes"], record["date"]
-    files = ("checkpoints/agent-0.safetensors", "agent.gif", "log.jsonl")
-    return record, [(Path(folder) / name).read_bytes() for name in files]
-
-
-def press(monkeypatch, after):
-    """Ctrl-C in the middle of this step."""
-    left = [after]
-    report = _lab.Training.report
-
-    def pressing(self, *arguments, **values):
-        left[0] -= 1
-        if left[0] == 0:
-            os.kill(os.getpid(), signal.SIGINT)
-        report(self, *arguments, **values)
-
-    monkeypatch.setattr(_lab.Training, "report", pressing)
-
-
 def test_a_run_can_be_repeated_and_resumed_bit_for_bit(start, monkeypatch):
     """Stopped in the first arm, then in the third; 162 steps each, games on the way."""
     start("dqn", *TINY, "--out", "whole")
     start("dqn", *TINY, "--out", "again")
-    assert outcome("again") == outcome("whole")
+    assert outcome("again", "agent.gif") == outcome("whole", "agent.gif")
     resume = []
     for after in (101, 380):
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
@@ -414,7 +391,7 @@ def test_a_run_can_be_repeated_and_resumed_bit_for_bit(start, monkeypatch):
         resume = ["--resume"]
         assert json.loads(Path("parts/metrics.json").read_text())["state"] == "interrupted"
     start("dqn", "--smoke", "--out", "parts", "--resume")
-    assert outcome("parts") == outcome("whole")
+    assert outcome("parts", "agent.gif") == outcome("whole", "agent.gif")
 
 
 def test_a_run_on_pixels_is_resumed_bit_for_bit(start, monkeypatch):
@@ -432,8 +409,10 @@ def test_a_run_on_pixels_is_resumed_bit_for_bit(start, monkeypatch):
         game = minidl.load("parts/checkpoints/last.safetensors")["game"]
         assert len(game["key"]) == 624
     start("dqn", "--smoke", "--out", "parts", "--resume")
-    assert outcome("parts") == outcome("whole")
-    assert [claim["holds"] for claim in outcome("whole")[0]["claims"][4:]] == [None] * 6
+    assert outcome("parts", "agent.gif") == outcome("whole", "agent.gif")
+    assert [claim["holds"] for claim in outcome("whole")[0]["claims"][4:]] == [
+        None
+    ] * 6
 
 
 def test_the_newest_are_no_more_than_there_are():

@@ -15,6 +15,7 @@ from types import SimpleNamespace
 
 import pytest
 import toy_paper as toy
+from paper_checks import outcome, press
 
 import minidl
 from minidl import datasets
@@ -34,17 +35,6 @@ def toy_paper(monkeypatch):
 
 def record_of(folder):
     return json.loads((Path(folder) / "metrics.json").read_text())
-
-
-def outcome(folder):
-    """What two runs must have in common: everything but the clock."""
-    record = record_of(folder)
-    del record["minutes"], record["date"]
-    weights = {
-        name: (Path(folder) / "checkpoints" / f"{name}.safetensors").read_bytes()
-        for name in ("first", "second")
-    }
-    return record, weights, (Path(folder) / "log.jsonl").read_text()
 
 
 # ------------------------------------------------------------------------------------ a whole run
@@ -126,20 +116,6 @@ def test_smoke_judges_only_what_is_exact(start, capsys):
 
 
 # ------------------------------------------------------------------------- stopping and going on
-
-
-def press(monkeypatch, after):
-    """Ctrl-C after so many steps, as the terminal sends it: in the middle of a step."""
-    seen = []
-    report = _lab.Training.report
-
-    def pressing(self, *arguments, **values):
-        seen.append(self.total)
-        if len(seen) == after:
-            os.kill(os.getpid(), signal.SIGINT)
-        report(self, *arguments, **values)
-
-    monkeypatch.setattr(_lab.Training, "report", pressing)
 
 
 @pytest.mark.parametrize("after", [1, 6, 17, 24, 25, 31, 48])

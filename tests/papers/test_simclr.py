@@ -1,15 +1,20 @@
 """SimCLR: its loss, its views, LARS, the probes, --full, resuming; claims under `claims`."""
 
-import json
-import os
-import signal
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from paper_checks import digits, finite_gradients, loss_of_weights, mnist_5k, overfit
+from paper_checks import (
+    digits,
+    finite_gradients,
+    loss_of_weights,
+    mnist_5k,
+    outcome,
+    overfit,
+    press,
+)
 
 import minidl
 import minidl.nn.functional as F
@@ -322,25 +327,10 @@ def one_draw(monkeypatch):
 TINY = "--smoke --train-images 300 --test-images 60 --batch 100 --scratch-updates 2".split()
 
 
-def outcome(folder, name="SimCLR"):
-    record = json.loads((Path(folder) / "metrics.json").read_text())
-    del record["minutes"], record["date"]
-    weights = (Path(folder) / f"checkpoints/{name}.safetensors").read_bytes()
-    return record, weights, (Path(folder) / "log.jsonl").read_text()
-
-
 def interrupted_after(steps, monkeypatch, start, *arguments):
     """A run with Ctrl-C in the middle of this step."""
-    left, report = [steps], _lab.Training.report
-
-    def pressing(self, *arguments, **values):
-        left[0] -= 1
-        if left[0] == 0:
-            os.kill(os.getpid(), signal.SIGINT)
-        report(self, *arguments, **values)
-
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(_lab.Training, "report", pressing)
+        press(patch, steps)
         start(*arguments)
 
 
@@ -368,8 +358,8 @@ def test_a_run_can_be_repeated_and_resumed_bit_for_bit(start, monkeypatch):
     monkeypatch.setattr(datasets, "load", lambda name, fallback=False: others)
     run = start("simclr", *TINY, "--out", "others", "--head", "none")
     for arm in ("no head", "colour alone", "random encoder"):
-        assert outcome("others", arm)[1] == outcome("whole", arm)[1]
-    assert outcome("others")[1] != outcome("whole")[1]
+        assert outcome("others")[1][arm] == outcome("whole")[1][arm]
+    assert outcome("others")[1]["SimCLR"] != outcome("whole")[1]["SimCLR"]
     assert run.stages["SimCLR"] == run.stages["no head"]
 
 
@@ -469,7 +459,7 @@ def test_full_run_and_resume(start, folder, monkeypatch):
     checkpoint = minidl.load("parts/checkpoints/last.safetensors")
     assert (checkpoint["epoch"], checkpoint["step"]) == (1, 1)
     start("simclr", "--full", "--out", "parts", "--resume")
-    assert outcome("parts", "simclr") == outcome("whole", "simclr")
+    assert outcome("parts") == outcome("whole")
     assert len(run.curves["top-1 error, %"]) == 3
     assert run.claims[-1]["id"] == "top-1" and run.claims[-1]["holds"] is None
 

@@ -3,19 +3,17 @@
 import functools
 import json
 import math
-import os
-import signal
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from paper_checks import finite_gradients, loss_of_weights, overfit
+from paper_checks import finite_gradients, loss_of_weights, outcome, overfit, press
 
 import minidl
 from minidl import nn
 from minidl.testing import assert_close, gradcheck, to_numpy
-from papers import _lab, _multi30k, transformer
+from papers import _multi30k, transformer
 from papers._cmudict import END, PAD, START, Words, padded
 
 words = functools.cache(Words)  # two seconds each time
@@ -226,26 +224,6 @@ SMALL = "--smoke --words 80 --batch 16 --updates 7 --width 16 --inner 16 --test-
 KINDS = transformer.KINDS
 
 
-def interrupt(monkeypatch, after):
-    """Ctrl-C in this update."""
-    left, report = [after], _lab.Training.report
-
-    def pressing(self, *arguments, **values):
-        left[0] -= 1
-        if left[0] == 0:
-            os.kill(os.getpid(), signal.SIGINT)
-        report(self, *arguments, **values)
-
-    monkeypatch.setattr(_lab.Training, "report", pressing)
-
-
-def outcome(folder):
-    record = json.loads((Path(folder) / "metrics.json").read_text())
-    del record["minutes"], record["date"]
-    files = [Path(folder) / "checkpoints" / f"{kind}.safetensors" for kind in KINDS]
-    return record, [f.read_bytes() for f in files], (Path(folder) / "log.jsonl").read_text()
-
-
 def test_a_run_can_be_repeated_and_resumed_bit_for_bit(start, monkeypatch):
     """Stopped before the last checkpoints of one model and amid those of another."""
     start("transformer", *SMALL.split(), "--out", "whole")
@@ -254,7 +232,7 @@ def test_a_run_can_be_repeated_and_resumed_bit_for_bit(start, monkeypatch):
     resume = []
     for after in (1, 10):
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            interrupt(patch, after)
+            press(patch, after)
             start("transformer", *SMALL.split(), "--out", "parts", *resume)
         resume = ["--resume"]
     start("transformer", "--smoke", "--out", "parts", "--resume")
@@ -342,7 +320,7 @@ def sentences(monkeypatch):
 def test_full_run_and_resume(start, sentences, monkeypatch):
     start("transformer", "--full", *SHAPE.split(), "--out", "whole")
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        interrupt(patch, 4)
+        press(patch, 4)
         start("transformer", "--full", *SHAPE.split(), "--out", "parts")
     start("transformer", "--full", "--out", "parts", "--resume")
     parts, whole = (
