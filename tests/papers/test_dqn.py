@@ -410,9 +410,7 @@ def test_a_run_on_pixels_is_resumed_bit_for_bit(start, monkeypatch):
         assert len(game["key"]) == 624
     start("dqn", "--smoke", "--out", "parts", "--resume")
     assert outcome("parts", "agent.gif") == outcome("whole", "agent.gif")
-    assert [claim["holds"] for claim in outcome("whole")[0]["claims"][4:]] == [
-        None
-    ] * 6
+    assert [claim["holds"] for claim in outcome("whole")[0]["claims"][4:]] == [None] * 6
 
 
 def test_the_newest_are_no_more_than_there_are():
