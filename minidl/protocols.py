@@ -14,7 +14,6 @@ import numpy as np
 from . import device as devices
 from . import dtypes, ops
 from .errors import GraphError, ShapeError
-from .names import unknown
 from .ops import create
 from .tape import Tensor, wrap
 from .views import share
@@ -22,9 +21,6 @@ from .views import share
 
 class Protocols:
     """Special methods; see the module's first lines."""
-
-    def __getattr__(self: Tensor, name: str) -> Any:
-        raise unknown("Tensor", name, [] if name.startswith("_") else dir(self))
 
     def __array__(self: Tensor, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.array(self.numpy(), dtype=dtype, copy=copy)

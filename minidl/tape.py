@@ -50,7 +50,7 @@ class Tensor:
     `_version`  one number in a list, shared by all tensors on the same memory; a write raises it
     `_view`     None, or what part of which tensor this is
     `_grad`     the accumulated gradient, or None; users read and set it as `grad`
-    Methods and operators are attached in `minidl/tensor.py`.
+    `minidl/tensor.py` attaches methods and operators; no `__getattr__`, which slows slots.
     """
 
     __slots__ = ("__weakref__", "_array", "_grad", "_node", "_version", "_view")
@@ -407,7 +407,7 @@ def make_node(
 
     saved: what `entry` gives, or NOTHING, of one input after the other; may end early.
     """
-    node = new(Node)
+    node = Node()
     node.op = op
     node.edges = edges
     node.saved = saved

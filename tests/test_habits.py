@@ -3,7 +3,7 @@
 import pytest
 
 import minidl
-from minidl import nn
+from minidl import nn, tape
 from minidl.autograd import Function, Variable
 
 
@@ -104,7 +104,14 @@ def test_a_missing_name_names_the_nearest(name):
         getattr(owner, last)
 
 
-def test_a_missing_method_names_the_nearest():
-    with pytest.raises(AttributeError, match=r"Tensor has no 'summ'.*\bsum\b"):
-        minidl.ones(2).summ()
+def test_a_missing_method():
+    with pytest.raises(AttributeError, match="'Tensor' object has no attribute 'summ'"):
+        minidl.ones(2).summ()  # in a terminal Python adds: Did you mean: 'sum'?
     assert not hasattr(minidl.ones(2), "__array_interface__")
+
+
+@pytest.mark.parametrize("kind", [tape.Tensor, tape.Node, tape.Leaf, nn.Parameter])
+def test_python_reads_slots_the_fast_way(kind):
+    """A small op took 20 % longer when Tensor had a `__getattr__` for the error above."""
+    assert not hasattr(kind, "__getattr__")
+    assert kind.__getattribute__ is object.__getattribute__
