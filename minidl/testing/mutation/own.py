@@ -35,7 +35,7 @@ from minidl.testing.mutation.attempts import (
 from minidl.testing.mutation.damage import Damage, damages
 from minidl.testing.mutation.recompile import compiled, node_of
 from minidl.testing.mutation.report import Result
-from minidl.testing.mutation.targets import Target, plain
+from minidl.testing.mutation.targets import CPU, Target, plain, users
 
 EXAMPLES = 60  # samples of each record ...
 DRAWN = 3 * EXAMPLES  # ... out of so many: hypothesis likes to repeat itself
@@ -143,9 +143,11 @@ def _running_in(
 
     def attempt() -> bytes:
         silence()
-        return json.dumps(pytests.running(tests, [code for _, code in codes])).encode()
+        seconds = ONE_TEST if kernel else None  # as Python some take for ever, and some must fail
+        return json.dumps(pytests.running(tests, [code for _, code in codes], seconds)).encode()
 
-    with _as_python(targets[numbers[0]].kernel):
+    kernel = targets[numbers[0]].kernel
+    with _as_python(kernel):
         failed, lists = json.loads(child.run(attempt, LONGEST))
     if failed:
         raise RuntimeError(f"{failed} fails on code that is not damaged")
@@ -165,7 +167,8 @@ def _by_tests(tests: list[str], running: Running, item: tuple[int, Mutant]) -> t
         return i, caught_by(partial(_damaged, mutant, test), LONGEST)
 
 
-LONGEST = 600.0  # seconds for the tests
+LONGEST = 600.0  # seconds for the tests ...
+ONE_TEST = 10.0  # ... and for one, where a kernel is run as Python
 
 
 def _damaged(mutant: Mutant, test: Callable[[], str]) -> str:
@@ -230,7 +233,8 @@ def _samples(record: records.OpRecord) -> list[records.Sample]:
 
 @contextmanager
 def _as_python(kernel: ModuleType | None) -> Iterator[None]:
-    """Inside, the kernel's compiled functions, if any, are the Python they were compiled from.
+    """Inside, compiled functions of this file of kernels, and of the files that use it, are the
+    Python they were compiled from.
 
     New memory is full of nan there: what a damaged kernel forgets to write must not be found right
     because the same place held the right result before.
@@ -238,32 +242,37 @@ def _as_python(kernel: ModuleType | None) -> Iterator[None]:
     if kernel is None:
         yield
         return
+    files = users(kernel)
+    names = {file.__name__ for file in files}
     filling = ModuleType("numpy")
     vars(filling).update(vars(np))
     filling.empty, filling.empty_like = _filled(np.empty), _filled(np.empty_like)
 
-    def uncompiled(names: dict[str, Any]) -> dict[str, Any]:
-        functions = {
-            name: value if isinstance(value, parallel) else plain(value)
-            for name, value in names.items()
-        }
-        return functions | {"np": filling}
+    def uncompiled(value: Any) -> Any:
+        made_in = getattr(plain(value), "__module__", "")
+        others = made_in.startswith(CPU) and made_in not in names
+        return value if others or isinstance(value, parallel) else plain(value)
 
     def on_one_thread(loop: parallel, work: int, *arguments: Any) -> Any:
         function = plain(loop)
-        if not isinstance(function, FunctionType) or function.__module__ != kernel.__name__:
+        if not isinstance(function, FunctionType) or function.__module__ not in names:
             return compiled_loop(loop, work, *arguments)
-        # It may have globals of its own: a copy of a loop with a formula in it.
-        return FunctionType(function.__code__, uncompiled(function.__globals__))(*arguments)
+        if "formula" in function.__globals__:  # a copy of a loop, with globals of its own
+            own = {name: uncompiled(value) for name, value in function.__globals__.items()}
+            function = FunctionType(function.__code__, own)
+        return function(*arguments)
 
-    before, compiled_loop = dict(vars(kernel)), parallel.__call__
-    vars(kernel).update(uncompiled(before))
+    before, compiled_loop = [dict(vars(file)) for file in files], parallel.__call__
+    for file in files:
+        vars(file).update({name: uncompiled(value) for name, value in vars(file).items()})
+        vars(file)["np"] = filling
     parallel.__call__ = on_one_thread
     try:
         with np.errstate(all="ignore"):
             yield
     finally:
-        vars(kernel).update(before)
+        for file, values in zip(files, before, strict=True):
+            vars(file).update(values)
         parallel.__call__ = compiled_loop
 
 

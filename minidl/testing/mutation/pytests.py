@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable, Collection, Generator
 from importlib import util
@@ -20,14 +21,20 @@ def first_failure(tests: list[str], only: Collection[str] | None = None) -> str:
     return _run(tests, [] if only is None else [_Only(only)])
 
 
-def running(tests: list[str], codes: list[CodeType]) -> tuple[str, list[list[str]]]:
+def running(
+    tests: list[str], codes: list[CodeType], seconds: float | None = None
+) -> tuple[str, list[list[str]]]:
     """The first test that fails, "" if all pass, and for each code the node ids of those that run
-    it: no other test can notice what is changed in it."""
-    calls = _Calls(codes)
-    return _run(tests, [calls]), calls.tests
+    it: no other test can notice what is changed in it.
+
+    seconds: leave out a test that fails or computes for longer, and go on.
+    """
+    calls = _Calls(codes, seconds or 0.0)
+    failed = _run(tests, [calls], stop=seconds is None)
+    return failed if seconds is None else "", calls.tests
 
 
-def _run(tests: list[str], plugins: list) -> str:
+def _run(tests: list[str], plugins: list, stop: bool = True) -> str:
     # The same examples every time, no search for a small one, and no failure for being slow.
     settings.register_profile(
         "mutation",
@@ -39,7 +46,7 @@ def _run(tests: list[str], plugins: list) -> str:
     )
     settings.load_profile("mutation")
     failures = _Failures()
-    options = ["-x", "-q", "-p", "no:cacheprovider", "--hypothesis-seed=0"]
+    options = ["-q", "-p", "no:cacheprovider", "--hypothesis-seed=0", *["-x"] * stop]
     for warning in USED_ALREADY:
         options += ["-W", f"ignore::{warning}"]
     if util.find_spec("xdist"):
@@ -86,20 +93,30 @@ class _Only:
 class _Calls:
     """A plugin that notes which tests run each of some codes."""
 
-    def __init__(self, codes: list[CodeType]):
+    def __init__(self, codes: list[CodeType], seconds: float):
         self.numbers = {id(code): i for i, code in enumerate(codes)}  # a code's own hash is slow
+        self.seconds = seconds
         self.tests: list[list[str]] = [[] for _ in codes]
+        self.failed: set[str] = set()
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator:
         seen: set[int] = set()
+        signal.signal(signal.SIGVTALRM, _too_long)
+        signal.setitimer(signal.ITIMER_VIRTUAL, self.seconds)
         sys.setprofile(self._noting(seen))
         try:
             return (yield)
         finally:
             sys.setprofile(None)
+            signal.setitimer(signal.ITIMER_VIRTUAL, 0)
             for i in seen:
-                self.tests[i].append(item.nodeid)
+                if not self.seconds or item.nodeid not in self.failed:
+                    self.tests[i].append(item.nodeid)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            self.failed.add(report.nodeid)
 
     def _noting(self, seen: set[int]) -> Callable[[FrameType, str, Any], None]:
         numbers = self.numbers
@@ -110,3 +127,7 @@ class _Calls:
                 seen.add(number)
 
         return note
+
+
+def _too_long(signal: int, frame: FrameType | None) -> None:
+    raise TimeoutError("it computes for too long")

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import ast
 import importlib
+import sys
 from dataclasses import dataclass, field
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 from numba.core.extending import _Intrinsic
+from numba.core.types import ExternalFunction
 
 from minidl import kernels, ops
 from minidl.kernels.cpu import parallel
+from minidl.testing.mutation.intrinsics import in_python
 from minidl.testing.mutation.places import places
 from minidl.testing.mutation.recompile import node_of
 
@@ -91,30 +94,46 @@ def _called(function: FunctionType) -> list[Any]:
     """The global objects that the body names, except in the words of errors."""
     nodes = [place.node for place, _ in places(node_of(function.__code__))]
     names = sorted({node.id for node in nodes if isinstance(node, ast.Name)})
-    return [function.__globals__[name] for name in names if name in function.__globals__]
+    found = [function.__globals__[name] for name in names if name in function.__globals__]
+    attributes = [node for node in nodes if isinstance(node, ast.Attribute)]
+    for module in [value for value in found if isinstance(value, ModuleType)]:
+        if module.__name__.startswith(CPU):
+            found += [getattr(module, node.attr, None) for node in attributes]
+    return found
+
+
+CPU = "minidl.kernels.cpu."
+# They decide how the work is cut, and how it is run: no result depends on them.
+NOT_DAMAGED = {CPU + name for name in ("cache", "conv_plan", "malloc", "threads")}
 
 
 def kernel_code() -> list[Target]:
     """The functions of each kernel, compiled or not, but not the conditions for using it."""
     found: dict[CodeType, Target] = {}
     for name, file in {**kernels.CPU, **kernels.FUNCTIONS}.items():
-        module = importlib.import_module(f"minidl.kernels.cpu.{file}")
+        module = importlib.import_module(CPU + file)
         kernel = kernels.load(name) if name in kernels.CPU else None
         start = [kernel.forward, kernel.backward] if kernel else [getattr(module, name)]
         reached = [plain(f) for f in start if f is not None]
         for f in reached:
-            called = [c for c in _held(f) if isinstance(c, FunctionType) and c not in reached]
-            reached += [c for c in called if c.__module__ == f.__module__]
+            reached += [c for c in _held(f) if _is_of_kernels(c) and c not in reached]
         for f in reached:
-            target = found.setdefault(f.__code__, Target(f"{name} kernel", f.__code__))
-            target.kernel = module
+            owner = name if f.__module__ == module.__name__ else f.__module__.removeprefix(CPU)
+            target = found.setdefault(f.__code__, Target(f"{owner} kernel", f.__code__))
+            target.kernel = sys.modules[f.__module__]
             if f not in target.functions:
                 target.functions.append(f)
             if name not in target.ops:
                 target.ops.append(name)
             if len(target.ops) > 1:
-                target.owner = f"{file} kernels"
+                target.owner = f"{f.__module__.removeprefix(CPU)} kernels"
     return list(found.values())
+
+
+def _is_of_kernels(value: object) -> bool:
+    if not isinstance(value, FunctionType) or value.__module__ in NOT_DAMAGED:
+        return False
+    return value.__module__.startswith(CPU)
 
 
 def _held(function: FunctionType) -> list[object]:
@@ -129,10 +148,22 @@ def _held(function: FunctionType) -> list[object]:
 
 
 def plain(value: object) -> object:
-    """The Python function that Numba compiled; what calls an intrinsic, which only Numba can run,
-    stays compiled."""
+    """The Python function that Numba compiled, or that does what an intrinsic does."""
+    if isinstance(value, _Intrinsic | ExternalFunction):
+        return in_python(value)
     function = value.function if isinstance(value, parallel) else getattr(value, "py_func", value)
-    if not isinstance(function, FunctionType):
-        return value
-    used = [function.__globals__.get(name) for name in function.__code__.co_names]
-    return value if any(isinstance(f, _Intrinsic) for f in used) else function
+    return function if isinstance(function, FunctionType) else value
+
+
+def users(module: ModuleType) -> list[ModuleType]:
+    """The files of kernels whose code runs code of this one, and itself."""
+    files = [m for name, m in sys.modules.items() if name.startswith(CPU) and m is not module]
+    found = [module]
+    for used in found:
+        found += [m for m in files if m not in found and _uses(m, used)]
+    return found
+
+
+def _uses(module: ModuleType, used: ModuleType) -> bool:
+    values = [plain(value) for value in vars(module).values()]
+    return any(v is used or getattr(v, "__module__", "") == used.__name__ for v in values)
