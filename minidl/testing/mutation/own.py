@@ -7,6 +7,7 @@ holds, stays. A kernel is run as the Python that it was compiled from.
 from __future__ import annotations
 
 import json
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -58,24 +59,26 @@ def run(
     if not mutants:
         raise RuntimeError("there is nothing to damage in these rules and kernels")
     running = _running(list(tests), targets) if tests else {}
-    groups = in_parallel(_by_checks, _groups(mutants))
+    same_checks = _groups(list(enumerate(mutants)), lambda t: (tuple(t.ops), t.kernel))
+    groups = in_parallel(_by_checks, same_checks)
     if progress:
         groups = with_progress(groups, len(mutants), len)
     caught = {i: by for group in groups for i, by in group}
     if tests:
         left = [(i, mutants[i]) for i, by in caught.items() if not by]
-        results = in_parallel(partial(_by_tests, list(tests), running), left)
+        same_kernel = _groups(left, lambda t: t.kernel)
+        groups = in_parallel(partial(_by_tests, list(tests), running), same_kernel)
         if progress:
-            results = with_progress(results, len(left), lambda _: 1)
-        caught.update(results)
+            groups = with_progress(groups, len(left), len)
+        caught.update({i: by for group in groups for i, by in group})
     return [_result(mutants[i], by) for i, by in caught.items()]
 
 
-def _groups(mutants: list[Mutant]) -> list[list[tuple[int, Mutant]]]:
-    """Mutants with their numbers, those of the same ops together; the largest groups first."""
-    groups: dict[tuple, list] = {}
-    for i, (target, damage) in enumerate(mutants):
-        groups.setdefault((tuple(target.ops), target.kernel), []).append((i, (target, damage)))
+def _groups(mutants: list[tuple[int, Mutant]], key: Callable[[Target], Any]) -> list[list]:
+    """Mutants with their numbers, those of the same key together; the largest groups first."""
+    groups: dict[Any, list] = {}
+    for i, mutant in mutants:
+        groups.setdefault(key(mutant[0]), []).append((i, mutant))
     cut = [g[i : i + LARGEST] for g in groups.values() for i in range(0, len(g), LARGEST)]
     return sorted(cut, key=len, reverse=True)
 
@@ -148,7 +151,7 @@ def _running_in(
 
     kernel = targets[numbers[0]].kernel
     with _as_python(kernel):
-        failed, lists = json.loads(child.run(attempt, LONGEST))
+        failed, lists = json.loads(child.run(attempt, 5 * LONGEST))
     if failed:
         raise RuntimeError(f"{failed} fails on code that is not damaged")
     found: dict[int, list[str]] = {i: [] for i in numbers}
@@ -157,14 +160,23 @@ def _running_in(
     return list(found.items())
 
 
-def _by_tests(tests: list[str], running: Running, item: tuple[int, Mutant]) -> tuple[int, str]:
-    i, mutant = item
-    names = running[mutant[0].code]
-    if not names:
-        return i, ""
-    with _as_python(mutant[0].kernel):
-        test = partial(pytests.first_failure, tests, names)
-        return i, caught_by(partial(_damaged, mutant, test), LONGEST)
+def _by_tests(
+    tests: list[str], running: Running, group: list[tuple[int, Mutant]]
+) -> list[tuple[int, str]]:
+    """(number, the first test that fails) for mutants of the same kernel."""
+
+    def attempt() -> bytes:
+        silence()
+        tries = [(running[mutant[0].code], partial(_caught, mutant)) for _, mutant in group]
+        return json.dumps(pytests.each(tests, tries)).encode()
+
+    with _as_python(group[0][1][0].kernel):
+        caught = json.loads(child.run(attempt, 10 * LONGEST * len(group)))
+    return list(zip([i for i, _ in group], caught, strict=True))
+
+
+def _caught(mutant: Mutant, test: Callable[[], str]) -> str:
+    return caught_by(partial(_damaged, mutant, test), LONGEST)
 
 
 LONGEST = 600.0  # seconds for the tests ...
@@ -249,6 +261,8 @@ def _as_python(kernel: ModuleType | None) -> Iterator[None]:
     filling.empty, filling.empty_like = _filled(np.empty), _filled(np.empty_like)
 
     def uncompiled(value: Any) -> Any:
+        if value is np:
+            return filling
         made_in = getattr(plain(value), "__module__", "")
         others = made_in.startswith(CPU) and made_in not in names
         return value if others or isinstance(value, parallel) else plain(value)
@@ -257,15 +271,15 @@ def _as_python(kernel: ModuleType | None) -> Iterator[None]:
         function = plain(loop)
         if not isinstance(function, FunctionType) or function.__module__ not in names:
             return compiled_loop(loop, work, *arguments)
-        if "formula" in function.__globals__:  # a copy of a loop, with globals of its own
-            own = {name: uncompiled(value) for name, value in function.__globals__.items()}
-            function = FunctionType(function.__code__, own)
-        return function(*arguments)
+        if function.__globals__ is vars(sys.modules[function.__module__]):
+            return function(*arguments)
+        # A copy of a loop with a formula in it, which is in globals of its own.
+        own = {name: uncompiled(value) for name, value in function.__globals__.items()}
+        return FunctionType(function.__code__, own)(*arguments)
 
     before, compiled_loop = [dict(vars(file)) for file in files], parallel.__call__
     for file in files:
         vars(file).update({name: uncompiled(value) for name, value in vars(file).items()})
-        vars(file)["np"] = filling
     parallel.__call__ = on_one_thread
     try:
         with np.errstate(all="ignore"):

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import signal
 import sys
+import time
 from collections.abc import Callable, Collection, Generator
+from functools import partial
 from importlib import util
+from itertools import accumulate
 from types import CodeType, FrameType
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
+
+from minidl.testing.mutation.attempts import time_left
 
 
 def first_failure(tests: list[str], only: Collection[str] | None = None) -> str:
@@ -25,9 +30,10 @@ def running(
     tests: list[str], codes: list[CodeType], seconds: float | None = None
 ) -> tuple[str, list[list[str]]]:
     """The first test that fails, "" if all pass, and for each code the node ids of those that run
-    it: no other test can notice what is changed in it.
+    it, the quickest first: no other test can notice what is changed in it.
 
-    seconds: leave out a test that fails or computes for longer, and go on.
+    seconds: leave out a test that fails or computes for longer, and go on; of the others, keep
+    those that together take six times as long.
     """
     calls = _Calls(codes, seconds or 0.0)
     failed = _run(tests, [calls], stop=seconds is None)
@@ -66,6 +72,16 @@ USED_ALREADY = (
 )
 
 
+def each(
+    tests: list[str], tries: list[tuple[list[str], Callable[[Callable[[], str]], str]]]
+) -> list[str]:
+    """For each (node ids, attempt), what attempt(test) returns, where test() runs the tests of
+    these names and returns the first that fails, "" if all pass. The tests are read only once."""
+    tried = _Each(tries)
+    _run(tests, [tried])
+    return tried.caught
+
+
 class _Failures:
     """A plugin that notes the first test that failed, or the file that could not be read."""
 
@@ -78,6 +94,32 @@ class _Failures:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.failed and not self.first:
             self.first = report.nodeid.rsplit("::", 1)[-1]
+
+
+LIMIT = 20.0  # seconds for one test on damaged code, where a loop may have become endless
+
+
+class _Each(_Failures):
+    """A plugin that runs tests for each attempt, in place of running all of them once."""
+
+    def __init__(self, tries: list[tuple[list[str], Callable[[Callable[[], str]], str]]]):
+        self.tries = tries
+        self.caught: list[str] = []
+
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        items = {item.nodeid: item for item in session.items}
+
+        def first_failure(names: list[str]) -> str:
+            for name in names:
+                time_left(LIMIT)
+                items[name].config.hook.pytest_runtest_protocol(item=items[name], nextitem=None)
+                if self.first:
+                    break
+            return self.first
+
+        for names, attempt in self.tries:
+            self.caught.append(attempt(partial(first_failure, names)))
+        return True
 
 
 class _Only:
@@ -96,12 +138,24 @@ class _Calls:
     def __init__(self, codes: list[CodeType], seconds: float):
         self.numbers = {id(code): i for i, code in enumerate(codes)}  # a code's own hash is slow
         self.seconds = seconds
-        self.tests: list[list[str]] = [[] for _ in codes]
+        self.running: list[dict[str, float]] = [{} for _ in codes]  # seconds of each test
         self.failed: set[str] = set()
+
+    @property
+    def tests(self) -> list[list[str]]:
+        return [self._quickest(times) for times in self.running]
+
+    def _quickest(self, times: dict[str, float]) -> list[str]:
+        names = sorted(times, key=times.__getitem__)
+        until = accumulate(times[name] for name in names)
+        return [
+            n for n, t in zip(names, until, strict=True) if not self.seconds or t < 6 * self.seconds
+        ]
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator:
         seen: set[int] = set()
+        start = time.process_time()
         signal.signal(signal.SIGVTALRM, _too_long)
         signal.setitimer(signal.ITIMER_VIRTUAL, self.seconds)
         sys.setprofile(self._noting(seen))
@@ -112,7 +166,7 @@ class _Calls:
             signal.setitimer(signal.ITIMER_VIRTUAL, 0)
             for i in seen:
                 if not self.seconds or item.nodeid not in self.failed:
-                    self.tests[i].append(item.nodeid)
+                    self.running[i][item.nodeid] = time.process_time() - start
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.failed:
