@@ -5,6 +5,7 @@ and on a stand-in for CuPy that has its rules (`minidl/testing/standin.py`). No 
 of them; `pytest -m gpu` is for a machine that has a GPU.
 """
 
+import gc
 import os
 import re
 from collections import Counter
@@ -31,6 +32,10 @@ PASSES = {"cpu": "cpu", "definitions": "cpu", "standin": "cuda"}
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "smoke: a few seconds of the most telling tests (-m smoke)")
+
+
+def pytest_collection_finish():
+    gc.freeze()  # thousands of tests stay: `gc.collect()` need not walk through them each time
 
 
 @pytest.fixture(params=PASSES, scope="session")

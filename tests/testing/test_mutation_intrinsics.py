@@ -126,10 +126,10 @@ FILES = sorted({t.kernel.__name__: t.kernel for t in targets.kernel_code()}.item
 @pytest.mark.parametrize("name", [name for name, _ in FILES])
 def test_kernels_as_python_pass_their_checks(name):
     of_file = [t for t in targets.kernel_code() if t.kernel.__name__ == name]
-    ops = sorted({op for t in of_file for op in t.ops})[:3]
+    ops = sorted({op for t in of_file for op in t.ops})[:2]
     whole = targets.Target("", of_file[0].code, [], ops, of_file[0].kernel)
     with own._as_python(whole.kernel):
-        for _, check in own._checks(whole)[::4]:
+        for _, check in own._checks(whole)[::10]:
             check()
 
 

@@ -197,7 +197,8 @@ def _casts(call: ast.Call) -> bool:
     return _name_of(call.func) in CASTS or _name_of(call.func).startswith(("float", "int", "uint"))
 
 
-CASTS = ("ascontiguousarray", "contiguous", "asarray", "astype", "array", "cast")
+# F and DOUBLE are what the kernels call np.float32 and np.float64.
+CASTS = ("ascontiguousarray", "contiguous", "asarray", "astype", "array", "cast", "F", "DOUBLE")
 
 
 def _reduces(call: ast.Call) -> bool:

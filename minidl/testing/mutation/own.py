@@ -6,6 +6,7 @@ holds, stays. A kernel is run as the Python that it was compiled from.
 
 from __future__ import annotations
 
+import ast
 import json
 import sys
 from collections import Counter
@@ -55,7 +56,7 @@ def run(
     check or one of these tests fails on code that is not damaged.
     """
     targets = list(targets)
-    mutants = [(t, damage) for t in targets for damage in damages(node_of(t.code), t.owner)]
+    mutants = [(target, damage) for target in targets for damage in _damages(target)]
     if not mutants:
         raise RuntimeError("there is nothing to damage in these rules and kernels")
     running = _running(list(tests), targets) if tests else {}
@@ -72,6 +73,18 @@ def run(
             groups = with_progress(groups, len(left), len)
         caught.update({i: by for group in groups for i, by in group})
     return [_result(mutants[i], by) for i, by in caught.items()]
+
+
+def _damages(target: Target) -> list[Damage]:
+    """Without those in the `work` that a parallel kernel is called with: it decides how many
+    threads run, and no result."""
+    work = set()
+    for node in ast.walk(node_of(target.code)):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            called = target.functions[0].__globals__.get(node.func.id)
+            if isinstance(called, parallel):
+                work |= set(ast.walk(node.args[0]))
+    return [d for d in damages(node_of(target.code), target.owner) if d.place.node not in work]
 
 
 def _groups(mutants: list[tuple[int, Mutant]], key: Callable[[Target], Any]) -> list[list]:

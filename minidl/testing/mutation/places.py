@@ -62,7 +62,7 @@ def _functions(node: ast.AST, prefix: str) -> Iterator[tuple[str, ast.AST]]:
             yield from _functions(child, prefix)
 
 
-# Types, defaults, the words of an error and `strict=True` decide nothing about the numbers.
+# Types, defaults, the words of an error, `strict=` and `copy=` decide nothing about the numbers.
 SKIPPED = (
     ast.arguments,
     ast.expr_context,
@@ -93,7 +93,7 @@ def _body(function: ast.AST) -> Iterator[tuple[Place, ast.AST]]:
 
 def _below(place: Place, statement: ast.AST) -> Iterator[tuple[Place, ast.AST]]:
     node = place.node
-    if isinstance(node, SKIPPED) or getattr(node, "arg", "") == "strict":
+    if isinstance(node, SKIPPED) or getattr(node, "arg", "") in ("strict", "copy"):
         return
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
         yield from _body(node)
