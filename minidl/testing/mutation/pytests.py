@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import time
-from collections.abc import Callable, Collection, Generator
+from collections.abc import Callable, Generator
 from functools import partial
 from importlib import util
 from itertools import accumulate
@@ -18,12 +18,9 @@ from hypothesis import HealthCheck, Phase, settings
 from minidl.testing.mutation.attempts import time_left
 
 
-def first_failure(tests: list[str], only: Collection[str] | None = None) -> str:
-    """The name of the first test that fails, "" if all pass.
-
-    tests: arguments of pytest. only: node ids; of these tests, the others are not run.
-    """
-    return _run(tests, [] if only is None else [_Only(only)])
+def first_failure(tests: list[str]) -> str:
+    """The name of the first test that fails, "" if all pass. tests: arguments of pytest."""
+    return _run(tests, [])
 
 
 def running(
@@ -120,16 +117,6 @@ class _Each(_Failures):
         for names, attempt in self.tries:
             self.caught.append(attempt(partial(first_failure, names)))
         return True
-
-
-class _Only:
-    """A plugin that runs only some of the tests."""
-
-    def __init__(self, tests: Collection[str]):
-        self.tests = set(tests)
-
-    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        items[:] = [item for item in items if item.nodeid in self.tests]
 
 
 class _Calls:
