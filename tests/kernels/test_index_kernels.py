@@ -64,6 +64,16 @@ def test_gather_and_scatter_add(dim):
     )
 
 
+@pytest.mark.parametrize("width", [64, 65, 128, 129])
+def test_slices_of_several_pieces(width):
+    x, places = numbers(3, 4, width), index(4, 3, 6, width)
+    parity.check(lambda x: ops.gather(x, 1, places), x, kernel="gather")
+    parity.check(
+        lambda x, y: ops.scatter_add(x, 1, places, y),
+        x, numbers(3, 6, width), kernel="scatter_add",
+    )  # fmt: skip
+
+
 def test_in_any_layout():
     rows, places = index(30, 90), index(30, 12, 30)
     for x in parity.layouts(numbers(30, 80)):
@@ -137,5 +147,21 @@ def test_reading_rows_runs_the_kernel():
     rows = positions(40, 8)
     np.testing.assert_array_equal(take(x, (rows,)), x[rows])
     np.testing.assert_array_equal(take(x, (slice(None), rows)), x[:, rows])
-    assert take(x, (rows + 40,)) is None
+    np.testing.assert_array_equal(take(x, rows), x[rows])
+    np.testing.assert_array_equal(take(x, (rows[:1],)), x[rows[:1]])
+    np.testing.assert_array_equal(take(x[:, :2].copy(), (rows,)), x[rows, :2])
+
+
+def test_what_reading_leaves_to_numpy():
+    """Above all a position outside, which compiled code would read without a word."""
+    take = kernels.function("take")
+    x = numbers(40, 60).astype("f4")
+    for bad in (40, -41):
+        assert take(x, (np.array([3, bad]),)) is None
+    for bad in (60, -61):
+        assert take(x, (slice(None), np.array([3, bad]))) is None
+    rows = positions(40, 8)
+    assert take(x, (rows, slice(1, 3))) is None
+    assert take(x, (rows, rows)) is None
     assert take(x.astype(float), (rows,)) is None
+    assert take(x[:0], (slice(None), rows)) is None
