@@ -6,13 +6,16 @@ import pytest
 import minidl
 from minidl import kernels, optim
 from minidl.nn import Parameter, utils
+from minidl.optim.sgd import sgd_step
 from tests import parity
 
 CASES = {
     "sgd": lambda p: optim.SGD(p, 0.1),
     "sgd-decay": lambda p: optim.SGD(p, 0.1, weight_decay=0.1, maximize=True),
     "sgd-momentum": lambda p: optim.SGD(p, 0.1, momentum=0.9, dampening=0.3, weight_decay=0.1),
-    "sgd-nesterov": lambda p: optim.SGD(p, 0.1, momentum=0.9, nesterov=True, maximize=True),
+    "sgd-nesterov": lambda p: optim.SGD(
+        p, 0.1, momentum=0.9, nesterov=True, weight_decay=0.1, maximize=True
+    ),
     "adam": lambda p: optim.Adam(p, 0.1),
     "adam-decay": lambda p: optim.Adam(p, 0.1, betas=(0.5, 0.9), weight_decay=0.1, maximize=True),
     "adam-amsgrad": lambda p: optim.Adam(p, 0.1, betas=(0.5, 0.6), amsgrad=True),
@@ -20,11 +23,14 @@ CASES = {
     "rmsprop": lambda p: optim.RMSprop(p, 0.1, weight_decay=0.1),
     "rmsprop-momentum": lambda p: optim.RMSprop(p, 0.1, momentum=0.9, maximize=True),
     "rmsprop-centered": lambda p: optim.RMSprop(p, 0.1, alpha=0.5, eps=0.1, centered=True),
-    "rmsprop-both": lambda p: optim.RMSprop(p, 0.1, eps=0.1, momentum=0.5, centered=True),
-    "adagrad": lambda p: optim.Adagrad(p, 0.1, lr_decay=0.1, weight_decay=0.1),
-    "adadelta": lambda p: optim.Adadelta(p, rho=0.5, eps=0.1, weight_decay=0.1, maximize=True),
-    "adamax": lambda p: optim.Adamax(p, 0.1, betas=(0.5, 0.6), weight_decay=0.1),
-    "nadam": lambda p: optim.NAdam(p, 0.1, weight_decay=0.1),
+    "rmsprop-both": lambda p: optim.RMSprop(
+        p, 0.1, eps=0.1, weight_decay=0.1, momentum=0.5, centered=True
+    ),
+    "adagrad": lambda p: optim.Adagrad(p, 0.1, lr_decay=0.1, weight_decay=0.1, eps=0.1),
+    "adadelta": lambda p: optim.Adadelta(p, 0.5, rho=0.5, eps=0.1, weight_decay=0.1, maximize=True),
+    "adamax": lambda p: optim.Adamax(p, 0.1, maximize=True),
+    "adamax-decay": lambda p: optim.Adamax(p, 0.1, betas=(0.5, 0.6), weight_decay=0.1),
+    "nadam": lambda p: optim.NAdam(p, 0.1, weight_decay=0.1, momentum_decay=0.5),
     "nadam-decoupled": lambda p: optim.NAdam(
         p, 0.1, weight_decay=0.1, decoupled_weight_decay=True, maximize=True
     ),
@@ -32,8 +38,11 @@ CASES = {
     "radam-decoupled": lambda p: optim.RAdam(
         p, 0.1, weight_decay=0.1, decoupled_weight_decay=True, maximize=True
     ),
+    # In its seventh step the length is 5, not more: the limit at which the rule changes.
+    "radam-limit": lambda p: optim.RAdam(p, 0.1, betas=(0.9, 0.7678067796924252)),
     "asgd": lambda p: optim.ASGD(p, 0.1, lambd=0.1, t0=2, weight_decay=0.1),
     "rprop": lambda p: optim.Rprop(p, 0.1, step_sizes=(0.05, 0.2)),
+    "rprop-maximize": lambda p: optim.Rprop(p, 0.1, etas=(0.3, 1.5), maximize=True),
 }
 every_case = pytest.mark.parametrize("make", CASES.values(), ids=CASES)
 STEPS = 8  # RAdam's rule changes at the sixth
@@ -77,23 +86,45 @@ def test_step(make, shape, monkeypatch):
         parity.close(a, b, rtol=5e-6)
 
 
+@pytest.mark.parametrize("size", [1, 4096, 4097])
+def test_a_block_and_one_more_weight(size):
+    (got, *_) = course(CASES["adam"], (size,), np.float32, steps=1)
+    with kernels.disabled():
+        (exact, *_) = course(CASES["adam"], (size,), np.float64, steps=1)
+    parity.close(got, exact)
+
+
+def test_nesterov_with_dampening():
+    """SGD refuses it; its rule, which anyone may call, has a value for it."""
+    arrays = np.random.default_rng(0).standard_normal((3, 7)).astype(np.float32)
+    exact = arrays.astype(np.float64)
+    options = {"lr": 0.1, "momentum": 0.9, "dampening": 0.3, "weight_decay": 0.2}
+    options |= {"nesterov": True, "maximize": False}
+    kernels.function("sgd_step")(*arrays, **options)
+    sgd_step(*exact, **options)
+    parity.close(arrays, exact)
+
+
 @every_case
 def test_special_values(make):
-    """nan and infinities among the gradients go where the definition says."""
+    """nan and infinities among the gradients go where the definition says, also when the gradients
+    after them are finite."""
 
     def run(dtype):
         g = np.ones(3000)
         g[:4] = np.nan, np.inf, -np.inf, 0.0
         p = Parameter(minidl.ones(3000, dtype=dtype))
         optimizer = make([p])
-        for _ in range(2):
-            p.grad = minidl.tensor(g, dtype=dtype)
+        for gradient in (g, g, np.ones(3000)):
+            p.grad = minidl.tensor(gradient, dtype=dtype)
             optimizer.step()
-        return p.detach().numpy()
+        state = optimizer.state[p]
+        return [p.detach().numpy(), *(state[name].numpy() for name in sorted(state))]
 
     with kernels.disabled():
         exact = run(minidl.float64)
-    parity.close(run(minidl.float32), exact)
+    for a, b in zip(run(minidl.float32), exact, strict=True):
+        parity.close(a, b)
 
 
 @every_case
@@ -188,6 +219,19 @@ def test_clip_by_norm(most, monkeypatch):
     assert total.item() == pytest.approx(norm, rel=1e-7)
     for p, g in zip(params, before, strict=True):
         parity.close(p.grad.numpy(), g * min(1, most / (norm + 1e-6)), atol=0)
+
+
+@pytest.mark.parametrize("size", [0, 1, 4095, 4096, 4097, 8193])
+def test_the_sum_of_squares_leaves_none_out(size):
+    assert kernels.function("square_sum")(np.ones(size, np.float32)) == size
+
+
+@pytest.mark.parametrize("factor", [0.0, 1.0, 2.0, -3.0])
+def test_scale(factor):
+    x = np.random.default_rng(0).standard_normal((3, 5)).astype(np.float32)
+    expected = x * np.float32(factor)
+    kernels.function("scale")(x, factor)
+    np.testing.assert_array_equal(x, expected)
 
 
 @pytest.mark.parametrize("scale", [1e-30, 1e30])
