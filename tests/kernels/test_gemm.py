@@ -16,6 +16,7 @@ def library(request, monkeypatch):
     """With the OpenBLAS in NumPy's wheel, and with a NumPy that has another."""
     if request.param == "numpy":
         monkeypatch.setattr(gemm, "library", None)
+        monkeypatch.setattr(gemm, "one_thread_each", None)  # so no call of sgemm goes through
     elif gemm.library is None:
         pytest.skip("NumPy has no OpenBLAS with the known names")
 
@@ -62,6 +63,44 @@ def test_empty(size):
     )
 
 
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        ((2, 0), (0, 3)),
+        ((600, 0), (0, 500)),  # so large that a thread or two would be used
+        ((600, 500), (500, 0)),
+        ((0, 300000), (300000, 1)),
+        ((3, 0, 4), (3, 4, 5)),
+        ((3, 4, 0), (3, 0, 5)),
+        ((3, 4, 5), (3, 5, 0)),
+    ],
+    ids=str,
+)
+def test_empty_products_are_not_left_to_the_library(a, b, monkeypatch):
+    """BLAS takes no matrix whose rows lie 0 apart."""
+    monkeypatch.setattr(gemm, "one_thread_each", None)
+    monkeypatch.setattr(threads, "count", lambda: 2)
+    a, b = draw(*a), draw(*b)
+    np.testing.assert_array_equal(gemm.multiply_batch(a, b), a @ b)
+    if a.ndim == 2:
+        np.testing.assert_array_equal(gemm.multiply(a, b), a @ b)
+
+
+@pytest.mark.parametrize("split", [gemm._by_rows, gemm._by_columns])
+@pytest.mark.parametrize("blocks", [1, 2, 3, 9])
+def test_no_element_is_in_two_blocks(split, blocks, monkeypatch):
+    """Or two threads could add to it at once."""
+    times = np.zeros((7, 5), int)
+
+    def block(*arguments):
+        top, bottom, left, right = arguments[-4:]
+        times[top:bottom, left:right] += 1
+
+    monkeypatch.setattr(gemm, "_block", block)
+    split.function(None, False, None, False, None, None, *times.shape, 4, blocks)
+    np.testing.assert_array_equal(times, 1)
+
+
 def test_nan_and_infinity():
     a, b = draw(600, 40), draw(40, 100)
     a[5, 7], a[500, 3] = np.nan, np.inf
@@ -85,10 +124,20 @@ def test_nan_and_infinity():
     ],
     ids=str,
 )
-def test_batches(a, b):
+@pytest.mark.parametrize("count", [1, 100])
+def test_batches(a, b, count, monkeypatch):
+    monkeypatch.setattr(threads, "count", lambda: count)  # fewer than the products, and more
     for x in (draw(*a), draw(*a)[..., ::-1], draw(*a).swapaxes(-1, -2).copy().swapaxes(-1, -2)):
         for y in (draw(*b, seed=1), draw(*b, seed=1).swapaxes(-1, -2).copy().swapaxes(-1, -2)):
             close(gemm.multiply_batch(x, y), x.astype(np.float64) @ y)
+
+
+@pytest.mark.parametrize("axes", [(0, 1), (0, 2), (1, 2), (1, 3)], ids=str)
+def test_batches_with_dimensions_in_any_order_in_memory(axes, monkeypatch):
+    monkeypatch.setattr(threads, "count", lambda: 2)
+    a, b = draw(4, 3, 5, 6), draw(4, 3, 6, 7, seed=1)
+    x, y = (z.swapaxes(*axes).copy().swapaxes(*axes) for z in (a, b))
+    close(gemm.multiply_batch(x, y), a.astype(np.float64) @ b)
 
 
 def test_a_batch_gives_the_same_bits_for_any_number_of_threads(monkeypatch):

@@ -5,6 +5,7 @@ import pytest
 
 import minidl
 from minidl import kernels, ops
+from minidl.kernels.cpu import linear, threads
 from minidl.nn import functional as F
 from tests import parity
 
@@ -60,9 +61,21 @@ def test_only_what_is_needed(needs):
             np.testing.assert_allclose(got.grad.numpy(), exact.grad.numpy(), rtol=1e-4, atol=1e-4)
 
 
-def test_the_bias_gradient_has_the_same_bits_for_any_number_of_threads():
-    from minidl.kernels.cpu import linear, threads
+@pytest.mark.parametrize("rows", [0, 1, 127, 128, 129, 257])
+def test_the_kernel_itself_sums_the_bias_gradient(rows):
+    g, x, weight = (np.float32(draw(*s)) for s in ((rows, 3), (rows, 2), (3, 2)))
+    _, _, db = linear.linear_backward(g, x, weight, (False, False, True))
+    parity.close(db, g.astype(np.float64).sum(0))
 
+
+def test_a_long_bias_gradient_keeps_its_digits():
+    """Added one by one, these would be off by 6e-4 of the sum."""
+    x = np.full((1 << 16, 1), 0.1, np.float32)
+    exact = x.astype(np.float64).sum(0)
+    np.testing.assert_allclose(linear.sum_of_rows(x), exact, rtol=3e-5)
+
+
+def test_the_bias_gradient_has_the_same_bits_for_any_number_of_threads():
     g, found, before, grain = np.float32(draw(1000, 130)), [], threads.count(), threads.GRAIN
     threads.GRAIN = 0
     for count in (1, 2):

@@ -101,6 +101,7 @@ def small_sums(monkeypatch):
 
 
 SHAPES = [(5000,), (3, 1, 1000), (70, 41), (2049, 3), (7, 8, 9, 10), (4100, 16), (2, 3000, 33)]
+SHAPES += [(2, 1025)]  # one more than fills a piece
 
 
 def dims(ndim):
@@ -112,6 +113,12 @@ def test_sum_over_any_dimensions(shape, dim, small_sums):
     x = numbers(*shape)
     for keepdim in (False, True):
         parity.check(lambda x: x.sum(dim, keepdim), x, kernel="sum")  # noqa: B023
+
+
+@pytest.mark.parametrize("dim", [-1, -2, -3, (-1, 0), (1, -3), (-2, -1), (-1, -2, -3)], ids=str)
+def test_sum_over_dimensions_counted_from_the_end(dim, small_sums):
+    for keepdim in (False, True):
+        parity.check(lambda x: x.sum(dim, keepdim), numbers(5, 7, 11), kernel="sum")  # noqa: B023
 
 
 def test_sum_in_any_layout(small_sums):
@@ -147,7 +154,8 @@ def test_sum_keeps_nan_and_infinity(small_sums):
 def test_sums_that_the_kernel_refuses():
     x = np.zeros((256, 256), np.float32)
     takes = kernels.load("sum").eligible
-    assert takes(x, None, False) and takes(x, -1, True) and takes(x.T, (0, 1), False)
+    assert takes(x, None, False) and takes(x, -1, True) and takes(x, -2, True)
+    assert takes(x.T, (0, 1), False)
     assert not takes(x[:, ::2], 0, False)  # gaps
     assert not takes(np.broadcast_to(x[0], (256, 256)), 0, False)
     assert not takes(x[:8], 0, False)  # small
