@@ -216,7 +216,6 @@ def _scatter(values, index, out):
 
 
 def gather(x: np.ndarray, index: np.ndarray, dim: int) -> np.ndarray:
-    dim %= x.ndim
     out = np.empty(index.shape, np.float32)
     n = index.shape[dim]
     places = _seen(index.astype(np.int64, copy=False), dim, n)
@@ -241,7 +240,6 @@ def scatter_add(x: np.ndarray, index: np.ndarray, src: np.ndarray, dim: int) -> 
 
 
 def _scatter_into(out: np.ndarray, index: np.ndarray, values: np.ndarray, dim: int) -> None:
-    dim %= out.ndim
     n = index.shape[dim]
     places = _seen(index.astype(np.int64, copy=False), dim, n)
     seen, result = _seen(values, dim, n), _seen(out, dim, out.shape[dim])
