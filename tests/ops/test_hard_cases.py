@@ -125,3 +125,9 @@ def test_gradient_that_is_recorded_equals_the_kernels(name, device):
     (plain,) = minidl.autograd.grad(y, x, g, retain_graph=True)
     (recorded,) = minidl.autograd.grad(y, x, g, create_graph=True)
     np.testing.assert_allclose(to_numpy(recorded), to_numpy(plain), rtol=1e-5, atol=1e-6)
+
+
+def test_gradient_of_narrow_counted_from_the_end(device):
+    x = minidl.arange(5.0, device=device).requires_grad_()
+    (minidl.narrow(x, 0, -2, 2) * minidl.tensor([2.0, 3.0], device=device)).sum().backward()
+    assert x.grad.tolist() == [0, 0, 0, 2, 3]

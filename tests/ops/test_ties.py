@@ -142,3 +142,17 @@ def test_where_does_not_mix_in_the_branch_not_taken(device):
     safe = minidl.where(x > 0, x, 1.0)
     minidl.where(x > 0, minidl.sqrt(safe), 0.0).sum().backward()
     assert to_numpy(x.grad).tolist() == [0.0, 0.25]
+
+
+@pytest.mark.parametrize(
+    ("bounds", "expected"),
+    [
+        ({"min": 0.0}, [0, 1, 1, 1, 1]),
+        ({"max": 1.0}, [1, 1, 1, 1, 0]),
+        ({"min": 0.0, "max": 1.0}, [0, 1, 1, 1, 0]),
+    ],
+)
+def test_clamp_passes_gradients_inside_and_at_its_bounds(bounds, expected, device):
+    x = minidl.tensor([-1.0, 0.0, 0.5, 1.0, 2.0], requires_grad=True, device=device)
+    minidl.clamp(x, **bounds).sum().backward()
+    assert x.grad.tolist() == expected
