@@ -6,6 +6,8 @@ import os
 import signal
 from pathlib import Path
 
+import pytest
+
 import minidl
 from minidl import datasets, optim
 
@@ -60,19 +62,21 @@ def overfit(model, x, y, objective, steps, rate):
     return objective(model, x, y)[1].item()
 
 
-def press(monkeypatch, after):
-    """Ctrl-C after so many steps, as the terminal sends it: in the middle of a step."""
+def interrupted_after(steps, monkeypatch, start, *arguments):
+    """A run with Ctrl-C after so many steps, as the terminal sends it: in the middle of a step."""
     from papers import _lab
 
-    left, report = [after], _lab.Training.report
+    left, report = [steps], _lab.Training.report
 
-    def pressing(self, *arguments, **values):
+    def pressing(self, *values, **more):
         left[0] -= 1
         if left[0] == 0:
             os.kill(os.getpid(), signal.SIGINT)
-        report(self, *arguments, **values)
+        report(self, *values, **more)
 
-    monkeypatch.setattr(_lab.Training, "report", pressing)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(_lab.Training, "report", pressing)
+        start(*arguments)
 
 
 def outcome(folder, *files):

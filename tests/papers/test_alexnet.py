@@ -5,7 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from paper_checks import digits, finite_gradients, loss_of_weights, outcome, overfit, press
+from paper_checks import (
+    digits,
+    finite_gradients,
+    interrupted_after,
+    loss_of_weights,
+    outcome,
+    overfit,
+)
 
 import minidl
 import minidl.nn.functional as F
@@ -122,12 +129,10 @@ def test_a_run_can_be_repeated_and_resumed_bit_for_bit(start, monkeypatch):
     start("alexnet", *TINY.split(), "--out", "whole")
     start("alexnet", *TINY.split(), "--out", "again")
     assert outcome("again") == outcome("whole")
-    resume = []
-    for after in (4, 30, 40):
-        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            press(patch, after)
-            start("alexnet", *TINY.split(), "--out", "parts", *resume)
-        resume = ["--resume"]
+    for after, *resume in ((4,), (30, "--resume"), (40, "--resume")):
+        interrupted_after(
+            after, monkeypatch, start, "alexnet", *TINY.split(), "--out", "parts", *resume
+        )
         assert json.loads(Path("parts/metrics.json").read_text())["state"] == "interrupted"
     start("alexnet", "--smoke", "--out", "parts", "--resume")
     assert outcome("parts") == outcome("whole")
@@ -198,9 +203,7 @@ def narrow(monkeypatch):
 def test_full_run_and_resume(start, folder, narrow, monkeypatch):
     options = ["--full", "--images", folder, "--epochs", 3, "--batch", 4, "--rate", 1e-3]
     start("alexnet", *options, "--out", "whole")
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        press(patch, 5)
-        start("alexnet", *options, "--out", "parts")
+    interrupted_after(5, monkeypatch, start, "alexnet", *options, "--out", "parts")
     checkpoint = minidl.load("parts/checkpoints/last.safetensors")
     assert (checkpoint["epoch"], checkpoint["step"]) == (1, 2)
     assert set(checkpoint["schedule"]) == {"best", "waited"}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from paper_checks import finite_gradients, loss_of_weights, outcome, press
+from paper_checks import finite_gradients, interrupted_after, loss_of_weights, outcome
 from test_multi30k import TEXTS
 
 import minidl
@@ -273,12 +273,10 @@ def test_a_run_can_be_repeated_and_resumed_bit_for_bit(start, small, monkeypatch
     start("bahdanau", *TINY.split(), "--out", "whole")
     start("bahdanau", *TINY.split(), "--out", "again")
     assert outcome("again") == outcome("whole")
-    resume = []
-    for after in (6, 17):
-        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            press(patch, after)
-            start("bahdanau", *TINY.split(), "--out", "parts", *resume)
-        resume = ["--resume"]
+    for after, *resume in ((6,), (17, "--resume")):
+        interrupted_after(
+            after, monkeypatch, start, "bahdanau", *TINY.split(), "--out", "parts", *resume
+        )
     start("bahdanau", "--smoke", "--out", "parts", "--resume")
     assert outcome("parts") == outcome("whole")
     record, weights, _ = outcome("whole")
@@ -374,9 +372,7 @@ def test_full_run_and_resume(start, small, sentences, monkeypatch, context):
     options += ["--context", context]
     monkeypatch.setattr(bahdanau, "SENTENCES", [5])
     start("bahdanau", *options, "--out", "whole")
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        press(patch, 5)
-        start("bahdanau", *options, "--out", "parts")
+    interrupted_after(5, monkeypatch, start, "bahdanau", *options, "--out", "parts")
     checkpoint = minidl.load("parts/checkpoints/last.safetensors")
     assert (checkpoint["epoch"], checkpoint["step"]) == (1, 2)
     start("bahdanau", "--full", "--out", "parts", "--resume")

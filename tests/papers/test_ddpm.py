@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from paper_checks import finite_gradients, loss_of_weights, mnist_5k, outcome, press
+from paper_checks import finite_gradients, interrupted_after, loss_of_weights, mnist_5k, outcome
 
 import minidl
 import minidl.nn.functional as F
@@ -355,12 +355,10 @@ def test_a_run_can_be_repeated_and_resumed_bit_for_bit(start, monkeypatch):
     start("ddpm", "--smoke", *TINY.split(), "--out", "whole")
     start("ddpm", "--smoke", *TINY.split(), "--out", "again")
     assert outcome("again") == outcome("whole")
-    resume = []
-    for after in (2, 9):
-        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            press(patch, after)
-            start("ddpm", "--smoke", *TINY.split(), "--out", "parts", *resume)
-        resume = ["--resume"]
+    for after, *resume in ((2,), (9, "--resume")):
+        interrupted_after(
+            after, monkeypatch, start, "ddpm", "--smoke", *TINY.split(), "--out", "parts", *resume
+        )
         assert "average" in minidl.load("parts/checkpoints/last.safetensors")
     start("ddpm", "--smoke", "--out", "parts", "--resume")
     assert outcome("parts") == outcome("whole")
@@ -426,9 +424,7 @@ def test_full_run_of_the_first_paper(start, cifar):
 def test_full_run_of_the_second_paper_and_resume(start, cifar, monkeypatch):
     options = [*FULL.split(), "--look", 4, "--objective", "hybrid", "--schedule", "cosine"]
     start("ddpm", *options, "--out", "whole")
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        press(patch, 2)
-        start("ddpm", *options, "--out", "parts")
+    interrupted_after(2, monkeypatch, start, "ddpm", *options, "--out", "parts")
     start("ddpm", "--full", "--out", "parts", "--resume")
     assert outcome("parts") == outcome("whole")
     record = outcome("whole")[0]

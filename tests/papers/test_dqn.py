@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from paper_checks import finite_gradients, loss_of_weights, outcome, press
+from paper_checks import finite_gradients, interrupted_after, loss_of_weights, outcome
 
 import minidl
 from minidl import nn, optim
@@ -383,12 +383,8 @@ def test_a_run_can_be_repeated_and_resumed_bit_for_bit(start, monkeypatch):
     start("dqn", *TINY, "--out", "whole")
     start("dqn", *TINY, "--out", "again")
     assert outcome("again", "agent.gif") == outcome("whole", "agent.gif")
-    resume = []
-    for after in (101, 380):
-        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            press(patch, after)
-            start("dqn", *TINY, "--out", "parts", *resume)
-        resume = ["--resume"]
+    for after, *resume in ((101,), (380, "--resume")):
+        interrupted_after(after, monkeypatch, start, "dqn", *TINY, "--out", "parts", *resume)
         assert json.loads(Path("parts/metrics.json").read_text())["state"] == "interrupted"
     start("dqn", "--smoke", "--out", "parts", "--resume")
     assert outcome("parts", "agent.gif") == outcome("whole", "agent.gif")
@@ -400,12 +396,8 @@ def test_a_run_on_pixels_is_resumed_bit_for_bit(start, monkeypatch):
     pytest.importorskip("minatar")
     options = "--smoke --game breakout --pairs 1 --steps 300 --memory 200".split()
     start("dqn", *options, "--out", "whole")
-    resume = []
-    for after in (51, 230):
-        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            press(patch, after)
-            start("dqn", *options, "--out", "parts", *resume)
-        resume = ["--resume"]
+    for after, *resume in ((51,), (230, "--resume")):
+        interrupted_after(after, monkeypatch, start, "dqn", *options, "--out", "parts", *resume)
         game = minidl.load("parts/checkpoints/last.safetensors")["game"]
         assert len(game["key"]) == 624
     start("dqn", "--smoke", "--out", "parts", "--resume")
@@ -511,9 +503,7 @@ def test_full_run_resumes_with_a_refilled_memory(start, monkeypatch, capsys):
     monkeypatch.setattr(dqn._ablation, "film", lambda *arguments: None)
     monkeypatch.setattr(_replay, "SAVED", 0)
     options = ["--full", "--steps", 80, "--memory", 60, "--out", "x"]
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        press(patch, 4)
-        start("dqn", *options)
+    interrupted_after(4, monkeypatch, start, "dqn", *options)
     checkpoint = minidl.load("x/checkpoints/last.safetensors")
     assert checkpoint["step"] == 4 and checkpoint["memory"] == checkpoint["game"] == {}
     capsys.readouterr()

@@ -15,7 +15,7 @@ from types import SimpleNamespace
 
 import pytest
 import toy_paper as toy
-from paper_checks import outcome, press
+from paper_checks import interrupted_after, outcome
 
 import minidl
 from minidl import datasets
@@ -121,10 +121,7 @@ def test_smoke_judges_only_what_is_exact(start, capsys):
 @pytest.mark.parametrize("after", [1, 6, 17, 24, 25, 31, 48])
 def test_interrupted_and_resumed_is_uninterrupted(start, monkeypatch, capsys, after):
     start("toy", "--out", "whole")
-    with monkeypatch.context() as patch:
-        press(patch, after)
-        with pytest.raises(KeyboardInterrupt):
-            start("toy", "--out", "parts")
+    interrupted_after(after, monkeypatch, start, "toy", "--out", "parts")
     record = record_of("parts")
     assert record["state"] == "interrupted"
     assert list(record["stages"]) == (["first"] if after > 24 else [])
@@ -227,9 +224,7 @@ def test_resuming_a_finished_run_trains_nothing(start, monkeypatch):
 
 
 def test_a_checkpoint_has_what_the_design_says(start, monkeypatch):
-    press(monkeypatch, 27)
-    with pytest.raises(KeyboardInterrupt):
-        start("toy")
+    interrupted_after(27, monkeypatch, start, "toy")
     checkpoint = minidl.load("runs/toy/checkpoints/last.safetensors")
     parts = "model optimizer schedule generator epoch step stage metrics"
     assert set(checkpoint) == set(parts.split())
@@ -444,10 +439,7 @@ def test_missing_data_is_named_and_the_last_run_stays(start, monkeypatch, capsys
 
 
 def test_resume_takes_the_settings_and_refuses_others(start, monkeypatch):
-    with monkeypatch.context() as patch:
-        press(patch, 9)
-        with pytest.raises(KeyboardInterrupt):
-            start("toy", "--smoke", "--rate", 0.3, "--out", "x")
+    interrupted_after(9, monkeypatch, start, "toy", "--smoke", "--rate", 0.3, "--out", "x")
     with pytest.raises(_lab.Misuse, match=r"the run in x has rate = 0\.3, not 0\.4"):
         start("toy", "--smoke", "--resume", "--out", "x", "--rate", 0.4)
     with pytest.raises(_lab.Misuse, match="the run in x is resumed by --resume --smoke"):
@@ -463,10 +455,7 @@ def test_resume_takes_the_settings_and_refuses_others(start, monkeypatch):
 
 
 def test_hours_of_a_run_are_not_overwritten(start, monkeypatch):
-    with monkeypatch.context() as patch:
-        press(patch, 9)
-        with pytest.raises(KeyboardInterrupt):
-            start("toy")
+    interrupted_after(9, monkeypatch, start, "toy")
     start("toy")  # a short one is
     path = Path("runs/toy/metrics.json")
     record = record_of("runs/toy") | {"state": "interrupted", "minutes": 200.0}
@@ -500,9 +489,7 @@ def test_a_broken_record_is_named(start, capsys, text):
 
 @pytest.mark.parametrize("broken", ["checkpoint", "log", "shorter"])
 def test_what_cannot_be_resumed_is_said(start, monkeypatch, capsys, broken):
-    press(monkeypatch, 27)
-    with pytest.raises(KeyboardInterrupt):
-        start("toy")
+    interrupted_after(27, monkeypatch, start, "toy")
     checkpoint, log = Path("runs/toy/checkpoints/last.safetensors"), Path("runs/toy/log.jsonl")
     if broken == "checkpoint":
         checkpoint.write_bytes(checkpoint.read_bytes()[:-10])

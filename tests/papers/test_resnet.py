@@ -6,7 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from paper_checks import digits, finite_gradients, loss_of_weights, outcome, overfit, press
+from paper_checks import (
+    digits,
+    finite_gradients,
+    interrupted_after,
+    loss_of_weights,
+    outcome,
+    overfit,
+)
 
 import minidl
 from minidl import nn
@@ -187,12 +194,8 @@ def test_a_run_can_be_repeated_and_resumed_bit_for_bit(start, monkeypatch):
     start("resnet", *TINY, "--out", "whole")
     start("resnet", *TINY, "--out", "again")
     assert outcome("again") == outcome("whole")
-    resume = []
-    for after in (7, 66, 70):
-        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            press(patch, after)
-            start("resnet", *TINY, "--out", "parts", *resume)
-        resume = ["--resume"]
+    for after, *resume in ((7,), (66, "--resume"), (70, "--resume")):
+        interrupted_after(after, monkeypatch, start, "resnet", *TINY, "--out", "parts", *resume)
         assert json.loads(Path("parts/metrics.json").read_text())["state"] == "interrupted"
     start("resnet", "--smoke", "--out", "parts", "--resume")
     assert outcome("parts") == outcome("whole")
@@ -313,9 +316,7 @@ def narrow(monkeypatch):
 def test_full_run_and_resume(start, folder, narrow, monkeypatch):
     options = ["--full", "--images", folder, "--epochs", 3, "--folder-batch", 4, "--group", 2]
     start("resnet", *options, "--out", "whole")
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        press(patch, 5)
-        start("resnet", *options, "--out", "parts")
+    interrupted_after(5, monkeypatch, start, "resnet", *options, "--out", "parts")
     checkpoint = minidl.load("parts/checkpoints/last.safetensors")
     assert (checkpoint["epoch"], checkpoint["step"]) == (1, 2)
     assert set(checkpoint["schedule"]) == {"best", "waited"}

@@ -9,11 +9,11 @@ import pytest
 from paper_checks import (
     digits,
     finite_gradients,
+    interrupted_after,
     loss_of_weights,
     mnist_5k,
     outcome,
     overfit,
-    press,
 )
 
 import minidl
@@ -327,13 +327,6 @@ def one_draw(monkeypatch):
 TINY = "--smoke --train-images 300 --test-images 60 --batch 100 --scratch-updates 2".split()
 
 
-def interrupted_after(steps, monkeypatch, start, *arguments):
-    """A run with Ctrl-C in the middle of this step."""
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        press(patch, steps)
-        start(*arguments)
-
-
 def test_a_run_can_be_repeated_and_resumed_bit_for_bit(start, monkeypatch):
     """Stopped in the second arm, in the method's own, and in a training on labels alone."""
     start("simclr", *TINY, "--out", "whole")
@@ -342,7 +335,6 @@ def test_a_run_can_be_repeated_and_resumed_bit_for_bit(start, monkeypatch):
     resume = []
     for after in (5, 9, 3):  # 5 arms x 3 updates, then 2 x 2
         interrupted_after(after, monkeypatch, start, "simclr", *TINY, "--out", "parts", *resume)
-        resume = ["--resume"]
     start("simclr", "--smoke", "--out", "parts", "--resume")
     assert outcome("parts") == outcome("whole")
     record = outcome("whole")[0]

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from paper_checks import finite_gradients, loss_of_weights, outcome, overfit, press
+from paper_checks import finite_gradients, interrupted_after, loss_of_weights, outcome, overfit
 
 import minidl
 from minidl import nn
@@ -229,12 +229,10 @@ def test_a_run_can_be_repeated_and_resumed_bit_for_bit(start, monkeypatch):
     start("transformer", *SMALL.split(), "--out", "whole")
     start("transformer", *SMALL.split(), "--out", "again")
     assert outcome("again") == outcome("whole")
-    resume = []
-    for after in (1, 10):
-        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            press(patch, after)
-            start("transformer", *SMALL.split(), "--out", "parts", *resume)
-        resume = ["--resume"]
+    for after, *resume in ((1,), (10, "--resume")):
+        interrupted_after(
+            after, monkeypatch, start, "transformer", *SMALL.split(), "--out", "parts", *resume
+        )
     start("transformer", "--smoke", "--out", "parts", "--resume")
     assert outcome("parts") == outcome("whole")
 
@@ -319,9 +317,9 @@ def sentences(monkeypatch):
 
 def test_full_run_and_resume(start, sentences, monkeypatch):
     start("transformer", "--full", *SHAPE.split(), "--out", "whole")
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        press(patch, 4)
-        start("transformer", "--full", *SHAPE.split(), "--out", "parts")
+    interrupted_after(
+        4, monkeypatch, start, "transformer", "--full", *SHAPE.split(), "--out", "parts"
+    )
     start("transformer", "--full", "--out", "parts", "--resume")
     parts, whole = (
         (Path(f"{name}/checkpoints/sinusoidal.safetensors").read_bytes(), Path(name, "log.jsonl"))
