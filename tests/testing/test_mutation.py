@@ -551,9 +551,6 @@ EDGES = [
     "ops/test_ties.py",
     "ops/test_numbers.py",
     "ops/test_sharing.py",
-    *sorted(
-        f"kernels/{f.name}" for f in TESTS.glob("kernels/test_*.py") if "runtime" not in f.name
-    ),
     "test_views.py",
     "test_in_place.py",
     "test_device.py",

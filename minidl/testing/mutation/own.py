@@ -276,9 +276,10 @@ def _as_python(kernel: ModuleType | None) -> Iterator[None]:
     def uncompiled(value: Any) -> Any:
         if value is np:
             return filling
-        made_in = getattr(plain(value), "__module__", "")
+        function = plain(value)
+        made_in = getattr(function, "__module__", "")
         others = made_in.startswith(CPU) and made_in not in names
-        return value if others or isinstance(value, parallel) else plain(value)
+        return value if others or isinstance(value, parallel) else function
 
     def on_one_thread(loop: parallel, work: int, *arguments: Any) -> Any:
         function = plain(loop)
